@@ -1,0 +1,162 @@
+"""Every code that a diagnostic can carry: the source of ``proto/spec/errors.md``.
+
+A code is released once and then keeps its meaning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True)
+class CodeInfo:
+    """What a diagnostic code means.
+
+    Attributes:
+        title: The problem in a few words.
+        remedy: What to do about it, unless a diagnostic says it more exactly.
+        severity: ``"error"`` if the model or file cannot be used.
+    """
+
+    title: str
+    remedy: str
+    severity: Severity = "error"
+
+
+def _warning(title: str, remedy: str) -> CodeInfo:
+    return CodeInfo(title, remedy, "warning")
+
+
+_DAMAGED = "Get the file again from where it came from; it was changed after it was written."
+
+CODES: Final[dict[str, CodeInfo]] = {
+    # Files -------------------------------------------------------------------------------
+    "file.unreadable": CodeInfo(
+        "the file cannot be read", "Check the path and its permissions."
+    ),
+    "file.unwritable": CodeInfo(
+        "the file cannot be written",
+        "Check the folder, its permissions and the free space. A file that was there is unchanged.",
+    ),
+    "file.data": CodeInfo(
+        "the data file cannot be used", "Give a .npy file, or an .npz file with one array an input."
+    ),
+    "format.not-snnir": CodeInfo(
+        "this is not a snnir model", "Give a file written by snnir; `snnir convert` makes one."
+    ),
+    "format.truncated": CodeInfo("the file ends too early", _DAMAGED),
+    "format.malformed": CodeInfo("the file is not a well-formed model", _DAMAGED),
+    "format.header-digest": CodeInfo("the header does not match its SHA-256", _DAMAGED),
+    "format.blob-digest": CodeInfo("the weights do not match their SHA-256", _DAMAGED),
+    "format.blob-index": CodeInfo("a tensor refers to a blob that is not there", _DAMAGED),
+    "format.length": CodeInfo("a tensor's bytes do not fit its dtype and shape", _DAMAGED),
+    "format.value-index": CodeInfo("an edge or output refers to a value that is not there", _DAMAGED),
+    "format.enum": CodeInfo(
+        "an enum has a value that is not allowed", "Write the file again with a correct writer."
+    ),
+    "format.missing": CodeInfo(
+        "a required field is absent", "Write the file again with a correct writer."
+    ),
+    "format.order": CodeInfo(
+        "a list is not sorted or has a key twice", "Write the file again with a correct writer."
+    ),
+    "format.limit": CodeInfo("a limit of the format is exceeded", "See snnir/limits.py."),
+    "format.unknown-field": _warning(
+        "the file holds a field that this version does not know; it is not kept",
+        "Update snnir to keep what the field says.",
+    ),
+    "version.ir": CodeInfo("the file's format is newer than this library", "Update snnir."),
+    "version.opset": CodeInfo(
+        "an operator set is newer than this library or plugin", "Update snnir or the plugin."
+    ),
+    # Graph -------------------------------------------------------------------------------
+    "graph.name": CodeInfo(
+        "a name is not allowed", "Use letters, digits, '_', '.', '/' and '-'; start with a letter or '_'."
+    ),
+    "graph.duplicate-name": CodeInfo("a name is used twice", "Rename one of them."),
+    "graph.duplicate-edge": CodeInfo(
+        "the same edge is there twice", "Keep one, or scale the value by two."
+    ),
+    "graph.dangling-edge": CodeInfo(
+        "an edge or output refers to a value that does not exist",
+        "Connect it to a graph input or to an output port of a node.",
+    ),
+    "graph.undelayed-cycle": CodeInfo(
+        "a cycle has no delay", "Give one binding of the cycle delay_steps of at least 1."
+    ),
+    "graph.unreachable": _warning(
+        "a node contributes to no output", "Remove it, or declare an output that needs it."
+    ),
+    "graph.no-output": CodeInfo("the graph has no output", "Declare at least one output."),
+    "graph.unused-input": _warning("a graph input is used by no node", "Remove it or connect it."),
+    "graph.delay": CodeInfo(
+        "a delay is not possible here", "Delay per-step values only, by a whole number of steps."
+    ),
+    # Operators ---------------------------------------------------------------------------
+    "op.unknown-domain": _warning(
+        "no installed plugin provides this operator domain",
+        "Install the package that provides it; until then its nodes cannot be checked or run.",
+    ),
+    "op.unknown": CodeInfo(
+        "the domain has no such operator", "`snnir op` lists the operators of every domain."
+    ),
+    "op.not-executable": CodeInfo(
+        "an operator has no implementation here",
+        "Install the package that provides its domain (entry point group 'snnir.ops').",
+    ),
+    "op.opset": CodeInfo(
+        "a domain in use is not among the model's operator sets", "Add the domain and its version."
+    ),
+    "op.port": CodeInfo("a port is not connected as the operator requires", "See `snnir op`."),
+    "op.attribute": CodeInfo("an attribute is not allowed or missing", "See `snnir op`."),
+    "op.parameter": CodeInfo("a parameter is not allowed or missing", "See `snnir op`."),
+    # Types -------------------------------------------------------------------------------
+    "type.shape": CodeInfo("a shape does not fit", "Correct the shape or the connection."),
+    "type.dtype": CodeInfo("an element type does not fit", "Convert the tensor or the value."),
+    "type.timing": CodeInfo(
+        "a static value is where a per-step value belongs, or the reverse",
+        "Put an encoder before a per-step port and a decoder before a static one.",
+    ),
+    "type.declared": CodeInfo(
+        "a declared output type differs from the inferred one", "Remove or correct the declaration."
+    ),
+    "type.open": CodeInfo(
+        "a type cannot be inferred", "Declare the node's output types."
+    ),
+    "type.quantisation": CodeInfo(
+        "a quantisation does not fit its tensor", "Correct scale, zero point, axis or bits."
+    ),
+    # Values ------------------------------------------------------------------------------
+    "value.not-finite": CodeInfo("a number is NaN or infinite", "Replace it by a finite number."),
+    "value.range": CodeInfo("a number is outside its range", "Bring it into the range."),
+    "value.relation": CodeInfo("two numbers contradict each other", "Correct one of them."),
+    "value.time": CodeInfo("the time base is not usable", "Give dt > 0 and steps >= 1."),
+    "value.metadata": CodeInfo("a metadata entry is not allowed", "Give a non-empty key."),
+    # Examples ----------------------------------------------------------------------------
+    "example.invalid": CodeInfo(
+        "a stored example does not fit the model", "Record the example again."
+    ),
+    "example.none": CodeInfo(
+        "the model stores no example", "Record one: `snnir run MODEL --input X --example NAME`."
+    ),
+    "example.mismatch": CodeInfo(
+        "a backend's result differs from what the example expects",
+        "The first difference is named; everything upstream of it agrees.",
+    ),
+    # Running -----------------------------------------------------------------------------
+    "run.input": CodeInfo("an input does not fit the model", "Correct the array."),
+    "run.record": CodeInfo(
+        "a value to record does not exist", "Name an output, a value 'node:port' or a state."
+    ),
+    "run.steps": CodeInfo("a number of steps is not possible", "Give a whole number of at least 1."),
+    "run.capability": CodeInfo(
+        "the backend cannot run this model exactly", "Use another backend, or change the node."
+    ),
+    # Plugins -----------------------------------------------------------------------------
+    "plugin.unknown": CodeInfo("no such plugin", "`snnir plugins` lists those installed."),
+    "plugin.broken": CodeInfo("a plugin failed to load", "Reinstall or update its package."),
+    "plugin.missing-dependency": CodeInfo("a package is not installed", "Install it."),
+}

@@ -1,0 +1,1 @@
+"""The model in memory. Knows nothing of files."""

@@ -1,0 +1,1 @@
+"""Operators: their definitions, and finding them."""

@@ -1,0 +1,524 @@
+"""Neurons: what integrates a current over time and emits spikes or a potential."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from snnir.ir.types import Shape
+from snnir.ops.schema import (
+    Arity,
+    Array,
+    Attribute,
+    Bound,
+    Flow,
+    InferContext,
+    Inputs,
+    OpDef,
+    Outputs,
+    Parameter,
+    Port,
+    State,
+    same_shape,
+)
+
+CURRENT: Final = Port(
+    "current", "Synaptic current of this step; several are added left to right.", Arity.SUM
+)
+SPIKES: Final = Port("spikes", "1 in a step with a spike, -1 for a negative one, otherwise 0.")
+
+COMPARE: Final = Attribute(
+    "compare",
+    "How the potential is compared with the threshold.",
+    "str",
+    default=">=",
+    choices=(">=", ">"),
+)
+RESET: Final = Attribute(
+    "reset",
+    "What a spike does to the potential: subtract threshold - reset_potential, set it to "
+    "reset_potential, or nothing.",
+    "str",
+    default="subtract",
+    choices=("subtract", "to_value", "none"),
+)
+REFRACTORY: Final = Attribute(
+    "refractory_steps",
+    "A neuron that spiked in step t cannot spike again before step t + refractory_steps + 1.",
+    "int",
+    default=0,
+    minimum=0,
+    maximum=(1 << 31) - 1,
+    unit="steps",
+)
+REFRACTORY_MODE: Final = Attribute(
+    "refractory_mode",
+    "While refractory the potential is held (input is lost), or goes on integrating.",
+    "str",
+    default="hold",
+    choices=("hold", "integrate"),
+)
+
+THRESHOLD: Final = Parameter("threshold", "Threshold of the membrane potential.", default=1.0)
+DECAY: Final = Parameter(
+    "decay",
+    "Factor by which the membrane potential decays in a step, exp(-dt / tau).",
+    required=True,
+    minimum=0.0,
+    maximum=1.0,
+    unit="1 per step",
+)
+BIAS: Final = Parameter("bias", "Constant current added in every step.", default=0.0)
+GAIN: Final = Parameter(
+    "gain",
+    "Factor on the summed current, e.g. 1 - decay; the bias is not scaled.",
+    default=1.0,
+)
+INITIAL: Final = Parameter(
+    "initial_potential", "Membrane potential at the start of a presentation.", default=0.0
+)
+RESET_POTENTIAL: Final = Parameter(
+    "reset_potential", "Potential that a spike leads to; see attribute reset.", default=0.0
+)
+LOWER_BOUND: Final = Parameter(
+    "lower_bound", "The potential is never below it. Absent: no bound."
+)
+NEGATIVE_THRESHOLD: Final = Parameter(
+    "negative_threshold",
+    "A potential at or below minus this emits a negative spike. Absent: there are none.",
+    minimum=0.0,
+    exclusive_minimum=True,
+)
+
+FIRING: Final = (
+    THRESHOLD,
+    RESET_POTENTIAL,
+    INITIAL,
+    BIAS,
+    GAIN,
+    LOWER_BOUND,
+    NEGATIVE_THRESHOLD,
+)
+FIRING_ATTRIBUTES: Final = (RESET, COMPARE, REFRACTORY, REFRACTORY_MODE)
+
+POTENTIAL: Final = State(
+    "v",
+    "Membrane potential, after the reset of the step.",
+    "initial_potential",
+    lambda bound: bound.filled(_feature(bound), bound.parameters["initial_potential"]),
+)
+REFRACTORY_LEFT: Final = State(
+    "refractory",
+    "Steps for which the neuron still cannot spike.",
+    "0",
+    lambda bound: np.zeros((bound.batch, *_feature(bound)), np.int64),
+    unit="steps",
+)
+
+FIRE_TEXT: Final = """\
+u = max(u, lower_bound), if there is a lower bound
+held = refractory > 0
+where held and refractory_mode is 'hold': u = v
+s = 1 where u >= threshold (or > threshold, by compare) and not held, otherwise 0
+n = 1 where u <= -negative_threshold (or <, by compare) and not held and s = 0, otherwise 0; \
+0 without a negative threshold
+spikes = s - n
+reset 'subtract': v = u - (threshold - reset_potential) where s = 1; \
+v = u + (negative_threshold - reset_potential) where n = 1; otherwise v = u
+reset 'to_value': v = reset_potential where s = 1 or n = 1, otherwise v = u
+reset 'none': v = u
+refractory = refractory_steps where s = 1 or n = 1, otherwise max(refractory - 1, 0)"""
+
+FIRE_LATEX: Final = r"""\begin{aligned}
+s_t &= [u_t \ge \theta] & \text{spikes}_t &= s_t \\
+v_t &= u_t - (\theta - v_{reset})\, s_t & & \text{(subtract)} \\
+v_t &= (1 - s_t)\, u_t + s_t\, v_{reset} & & \text{(to value)}
+\end{aligned}"""
+
+ORDER_NOTE: Final = (
+    "Statements are executed in the order given, each operation rounded to the type of the "
+    "computation; a default gain of 1 and bias of 0 change nothing."
+)
+
+
+def _feature(bound: Bound) -> tuple[int, ...]:
+    return bound.shape(bound_port(bound))
+
+
+def bound_port(bound: Bound) -> str:
+    """Name of the operator's one input port."""
+    return next(iter(bound.input_shapes))
+
+
+def drive(bound: Bound, current: Array) -> Array:
+    """``gain * current``; the bias is added by :func:`add_bias` after the potential."""
+    return current * bound.parameters["gain"] if "gain" in bound.node.parameters else current
+
+
+def add_bias(bound: Bound, u: Array) -> Array:
+    """``u + bias``."""
+    return u + bound.parameters["bias"] if "bias" in bound.node.parameters else u
+
+
+def fire(bound: Bound, state: dict[str, Array], u: Array, threshold: Array) -> Array:
+    """The part that all spiking neurons share: see ``FIRE_TEXT``. Returns the spikes.
+
+    Args:
+        bound: The operator.
+        state: Holds ``v`` (and ``refractory``); both are replaced.
+        u: Potential after integration, shape (batch, features).
+        threshold: Threshold that holds in this step.
+    """
+    parameters, attributes = bound.parameters, bound.attributes
+    at_least = attributes["compare"] == ">="
+    lower = parameters.get("lower_bound")
+    if lower is not None:
+        u = np.maximum(u, lower)
+    refractory_steps = attributes["refractory_steps"]
+    held = state["refractory"] > 0 if refractory_steps else None
+    if held is not None and attributes["refractory_mode"] == "hold":
+        u = np.where(held, state["v"], u)
+    fired = u >= threshold if at_least else u > threshold
+    if held is not None:
+        fired &= ~held
+    negative = parameters.get("negative_threshold")
+    below = None
+    if negative is not None:
+        below = (u <= -negative if at_least else u < -negative) & ~fired
+        if held is not None:
+            below &= ~held
+    reset_potential = parameters["reset_potential"]
+    spikes = fired.astype(bound.dtype)
+    if below is not None:
+        spikes = spikes - below
+    mode = attributes["reset"]
+    if mode == "subtract":
+        v = np.where(fired, u - (parameters["threshold"] - reset_potential), u)
+        if below is not None:
+            v = np.where(below, u + (negative - reset_potential), v)
+    elif mode == "to_value":
+        v = np.where(fired if below is None else fired | below, reset_potential, u)
+    else:
+        v = u
+    state["v"] = v.astype(bound.dtype, copy=False)
+    if held is not None:
+        any_spike = fired if below is None else fired | below
+        state["refractory"] = np.where(
+            any_spike, refractory_steps, np.maximum(state["refractory"] - 1, 0)
+        )
+    return spikes
+
+
+def validate_firing(context: InferContext) -> None:
+    """Thresholds must lie above the reset potential and the lower bound."""
+    tensors = {
+        name: context.tensor(name) for name in ("threshold", "reset_potential", "lower_bound")
+    }
+    threshold = np.float32(1.0) if tensors["threshold"] is None else tensors["threshold"].values()
+    reset = (
+        np.float32(0.0) if tensors["reset_potential"] is None else tensors["reset_potential"].values()
+    )
+    if context.attribute("reset") != "none" and np.any(threshold <= reset):
+        context.report(
+            "value.relation",
+            "parameter 'threshold'",
+            f"a threshold of {float(np.min(threshold)):g} with a reset potential of "
+            f"{float(np.max(reset)):g}",
+            "a threshold above the reset potential",
+        )
+    if tensors["lower_bound"] is not None and np.any(tensors["lower_bound"].values() >= threshold):
+        context.report(
+            "value.relation",
+            "parameter 'lower_bound'",
+            f"a lower bound of {float(np.max(tensors['lower_bound'].values())):g}",
+            "a lower bound below the threshold",
+        )
+
+
+def _step_if(bound: Bound, inputs: Inputs, state: dict[str, Array]) -> Outputs:
+    u = add_bias(bound, state["v"] + drive(bound, inputs["current"]))
+    return (fire(bound, state, u, bound.parameters["threshold"]),)
+
+
+def _step_lif(bound: Bound, inputs: Inputs, state: dict[str, Array]) -> Outputs:
+    u = bound.parameters["decay"] * state["v"] + drive(bound, inputs["current"])
+    return (fire(bound, state, add_bias(bound, u), bound.parameters["threshold"]),)
+
+
+def _step_alif(bound: Bound, inputs: Inputs, state: dict[str, Array]) -> Outputs:
+    parameters = bound.parameters
+    u = parameters["decay"] * state["v"] + drive(bound, inputs["current"])
+    adaptation = parameters["adaptation_decay"] * state["a"]
+    threshold = parameters["threshold"] + parameters["adaptation_strength"] * adaptation
+    spikes = fire(bound, state, add_bias(bound, u), threshold)
+    state["a"] = adaptation + np.abs(spikes)
+    return (spikes,)
+
+
+def _step_integrator(bound: Bound, inputs: Inputs, state: dict[str, Array]) -> Outputs:
+    u = bound.parameters["decay"] * state["v"] + drive(bound, inputs["current"])
+    state["v"] = add_bias(bound, u)
+    return (state["v"],)
+
+
+def _infer_few_spike(context: InferContext) -> Sequence[Shape]:
+    port = context.opdef.inputs[0].name
+    shape = context.shape(port)
+    steps: set[int] = set()
+    for name in ("threshold", "reset", "weight"):
+        found = context.parameter_shape(name)
+        if not found:
+            context.fail("type.shape", f"parameter '{name}'", "no axes", "[K, ...]")
+        steps.add(found[0])
+        tail = shape[len(shape) - len(found) + 1 :] if len(found) > 1 else ()
+        if len(found) - 1 > len(shape) or any(
+            have not in (1, want) and not isinstance(want, str)
+            for have, want in zip(found[1:], tail, strict=True)
+        ):
+            context.fail(
+                "type.shape",
+                f"parameter '{name}'",
+                str(list(found)),
+                f"[K, ...] that broadcasts against the trailing axes of {list(shape)}",
+            )
+    if len(steps) != 1 or 0 in steps:
+        context.fail(
+            "type.shape",
+            "parameters 'threshold', 'reset', 'weight'",
+            f"K = {', '.join(map(str, sorted(steps)))}",
+            "one K of at least 1",
+        )
+    return [shape]
+
+
+def _emit_few_spike(bound: Bound, state: dict[str, Array], k: int) -> Array:
+    v, threshold = state["v"], bound.parameters["threshold"][k]
+    fired = v >= threshold if bound.attributes["compare"] == ">=" else v > threshold
+    spikes = fired.astype(bound.dtype)
+    state["v"] = v - bound.parameters["reset"][k] * spikes
+    return bound.parameters["weight"][k] * spikes
+
+
+def _step_few_spike(bound: Bound, inputs: Inputs, state: dict[str, Array]) -> Outputs:
+    k = bound.t % len(bound.parameters["threshold"])
+    if k == 0:
+        state["v"] = state["sum"] + bound.parameters["bias"]
+        state["sum"] = np.zeros_like(state["sum"])
+    y = _emit_few_spike(bound, state, k)
+    state["sum"] = state["sum"] + inputs["current"]
+    return (y,)
+
+
+def _step_few_spike_encoder(bound: Bound, inputs: Inputs, state: dict[str, Array]) -> Outputs:
+    k = bound.t % len(bound.parameters["threshold"])
+    if k == 0:
+        state["v"] = inputs["x"].astype(bound.dtype, copy=False)
+    return (_emit_few_spike(bound, state, k),)
+
+
+_FEW_SPIKE_TABLES: Final = (
+    Parameter(
+        "threshold", "Threshold T[k] in step k of a phase.", shape="[K] or [K, ...]", required=True
+    ),
+    Parameter(
+        "reset",
+        "What a spike in step k subtracts from the potential, h[k].",
+        shape="[K] or [K, ...]",
+        required=True,
+    ),
+    Parameter(
+        "weight", "What a spike in step k is worth, d[k].", shape="[K] or [K, ...]", required=True
+    ),
+)
+_FEW_SPIKE_REFERENCE: Final = (
+    "Stöckl and Maass, Optimized spiking neurons can classify images with high accuracy "
+    "through temporal coding with two spikes, Nature Machine Intelligence 2021, eqs. 1-3"
+)
+_GRADED: Final = Port("spikes", "weight[k] in a step with a spike, otherwise 0.")
+
+
+def _zero_state(name: str, doc: str) -> State:
+    return State(name, doc, "0", lambda bound: bound.filled(_feature(bound)))
+
+
+IF = OpDef(
+    domain="snn",
+    name="IF",
+    summary="Integrate-and-fire neuron without leak.",
+    flow=Flow.PER_STEP,
+    inputs=(CURRENT,),
+    outputs=(SPIKES,),
+    attributes=FIRING_ATTRIBUTES,
+    parameters=FIRING,
+    state=(POTENTIAL, REFRACTORY_LEFT),
+    formula="u = (v + gain * current) + bias\n" + FIRE_TEXT,
+    latex=r"u_t = v_{t-1} + g I_t + b,\quad " + FIRE_LATEX,
+    notes=ORDER_NOTE,
+    references=(
+        "Rueckauer et al., Conversion of continuous-valued deep networks to efficient "
+        "event-driven networks, Frontiers in Neuroscience 2017, eqs. 1-3",
+    ),
+    infer=same_shape("current"),
+    step=_step_if,
+    validate=validate_firing,
+)
+
+LIF = OpDef(
+    domain="snn",
+    name="LIF",
+    summary="Leaky integrate-and-fire neuron; behind an ExponentialSynapse it is CUBA-LIF.",
+    flow=Flow.PER_STEP,
+    inputs=(CURRENT,),
+    outputs=(SPIKES,),
+    attributes=FIRING_ATTRIBUTES,
+    parameters=(DECAY, *FIRING),
+    state=(POTENTIAL, REFRACTORY_LEFT),
+    formula="u = ((decay * v) + (gain * current)) + bias\n" + FIRE_TEXT,
+    latex=r"u_t = \alpha v_{t-1} + g I_t + b,\quad " + FIRE_LATEX,
+    notes=ORDER_NOTE,
+    references=(
+        "Gerstner, Kistler, Naud and Paninski, Neuronal Dynamics, 2014, section 1.3, "
+        "solved exactly over one step of constant current",
+    ),
+    infer=same_shape("current"),
+    step=_step_lif,
+    validate=validate_firing,
+)
+
+ALIF = OpDef(
+    domain="snn",
+    name="ALIF",
+    summary="Leaky integrate-and-fire neuron whose threshold rises with every spike.",
+    flow=Flow.PER_STEP,
+    inputs=(CURRENT,),
+    outputs=(SPIKES,),
+    attributes=FIRING_ATTRIBUTES,
+    parameters=(
+        DECAY,
+        Parameter(
+            "adaptation_decay",
+            "Factor by which the adaptation decays in a step, exp(-dt / tau_adapt).",
+            required=True,
+            minimum=0.0,
+            maximum=1.0,
+            unit="1 per step",
+        ),
+        Parameter(
+            "adaptation_strength", "Rise of the threshold for each unit of adaptation.",
+            required=True,
+        ),
+        *FIRING,
+    ),
+    state=(POTENTIAL, REFRACTORY_LEFT, _zero_state("a", "Adaptation, after the step's spike.")),
+    formula=(
+        "u = ((decay * v) + (gain * current)) + bias\n"
+        "a = adaptation_decay * a\n"
+        "the threshold of this step, for comparing only, is "
+        "threshold + adaptation_strength * a\n" + FIRE_TEXT + "\na = a + |spikes|"
+    ),
+    latex=(
+        r"a_t = \rho a_{t-1} + |s_t|,\quad \theta_t = \theta + \beta \rho a_{t-1},\quad "
+        r"u_t = \alpha v_{t-1} + g I_t + b"
+    ),
+    notes=ORDER_NOTE + " The reset subtracts the resting threshold, not the raised one.",
+    references=(
+        "Bellec et al., A solution to the learning dilemma for recurrent networks of spiking "
+        "neurons, Nature Communications 2020, eqs. 6-8",
+    ),
+    infer=same_shape("current"),
+    step=_step_alif,
+    validate=validate_firing,
+)
+
+LEAKY_INTEGRATOR = OpDef(
+    domain="snn",
+    name="LeakyIntegrator",
+    summary="Membrane potential that never spikes; a readout.",
+    flow=Flow.PER_STEP,
+    inputs=(CURRENT,),
+    outputs=(Port("potential", "Membrane potential after the step."),),
+    parameters=(
+        Parameter(
+            "decay",
+            "Factor by which the membrane potential decays in a step; 1 integrates without leak.",
+            default=1.0,
+            minimum=0.0,
+            maximum=1.0,
+            unit="1 per step",
+        ),
+        INITIAL,
+        BIAS,
+        GAIN,
+    ),
+    state=(POTENTIAL,),
+    formula="v = ((decay * v) + (gain * current)) + bias\npotential = v",
+    latex=r"v_t = \alpha v_{t-1} + g I_t + b",
+    notes=ORDER_NOTE,
+    references=("Neuronal Dynamics, 2014, section 1.3, without threshold",),
+    infer=same_shape("current"),
+    step=_step_integrator,
+)
+
+FEW_SPIKE = OpDef(
+    domain="snn",
+    name="FewSpike",
+    summary="Neuron that encodes any activation function in the few spikes of a phase.",
+    flow=Flow.PER_STEP,
+    inputs=(CURRENT,),
+    outputs=(_GRADED,),
+    attributes=(COMPARE,),
+    parameters=(
+        *_FEW_SPIKE_TABLES,
+        Parameter("bias", "Added to the potential at the start of each phase.", default=0.0),
+    ),
+    state=(
+        _zero_state("v", "Potential of the current phase."),
+        _zero_state("sum", "Input collected for the next phase."),
+    ),
+    formula=(
+        "k = t mod K, where t is the step and K the length of the tables\n"
+        "if k = 0: v = sum + bias; sum = 0\n"
+        "z = 1 where v >= threshold[k] (or > threshold[k], by compare), otherwise 0\n"
+        "v = v - reset[k] * z\n"
+        "spikes = weight[k] * z\n"
+        "sum = sum + current"
+    ),
+    latex=(
+        r"z_k = [v_k \ge T_k],\quad v_{k+1} = v_k - h_k z_k,\quad y_k = d_k z_k,\quad "
+        r"v_0 = b + \sum_{\text{previous phase}} I"
+    ),
+    notes=(
+        "All phases of a graph start at multiples of K, so each layer adds K steps of latency. "
+        "Input of one phase is emitted in the next."
+    ),
+    references=(_FEW_SPIKE_REFERENCE,),
+    infer=_infer_few_spike,
+    step=_step_few_spike,
+)
+
+FEW_SPIKE_ENCODER = OpDef(
+    domain="snn",
+    name="FewSpikeEncoder",
+    summary="Encodes a static value in the few spikes of every phase.",
+    flow=Flow.ENCODE,
+    inputs=(Port("x", "Value to encode."),),
+    outputs=(_GRADED,),
+    attributes=(COMPARE,),
+    parameters=_FEW_SPIKE_TABLES,
+    state=(_zero_state("v", "Potential of the current phase."),),
+    formula=(
+        "k = t mod K, where t is the step and K the length of the tables\n"
+        "if k = 0: v = x\n"
+        "z = 1 where v >= threshold[k] (or > threshold[k], by compare), otherwise 0\n"
+        "v = v - reset[k] * z\n"
+        "spikes = weight[k] * z"
+    ),
+    latex=r"z_k = [v_k \ge T_k],\quad v_{k+1} = v_k - h_k z_k,\quad y_k = d_k z_k,\quad v_0 = x",
+    references=(_FEW_SPIKE_REFERENCE,),
+    infer=_infer_few_spike,
+    step=_step_few_spike_encoder,
+)
+
+OPERATORS: Final = (IF, LIF, ALIF, LEAKY_INTEGRATOR, FEW_SPIKE, FEW_SPIKE_ENCODER)

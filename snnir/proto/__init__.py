@@ -1,0 +1,1 @@
+"""Generated protobuf code; used by snnir.serde only."""

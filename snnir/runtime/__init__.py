@@ -1,0 +1,1 @@
+"""Running models: the backend protocol, the reference interpreter, and verification."""
