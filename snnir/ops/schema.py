@@ -332,6 +332,8 @@ class OpDef:
         references: Sources of the formula.
         notes: Further normative text.
         upgrade: Rewrites a node of the previous version of this operator into this one.
+        targets: What a target needs to carry the operator out itself, by the target's name, e.g.
+            source code; the target says what belongs there.
     """
 
     domain: str
@@ -354,6 +356,7 @@ class OpDef:
     notes: str = ""
     since_version: int = 1
     upgrade: Callable[[Node], Node] | None = None
+    targets: Mapping[str, Any] = field(default_factory=dict)
     _attributes: dict[str, Attribute] = field(init=False, repr=False, compare=False)
     _parameters: dict[str, Parameter] = field(init=False, repr=False, compare=False)
     _inputs: dict[str, Port] = field(init=False, repr=False, compare=False)
