@@ -14,6 +14,7 @@ from snnir.errors import Diagnostic, PluginError, RunError
 from snnir.ir.graph import Graph, GraphInput, Node
 from snnir.ir.model import Model
 from snnir.ir.types import NUMPY, ValueType, format_shape
+from snnir.ops.registry import Resolver
 
 Array = npt.NDArray[Any]
 Inputs = Mapping[str, npt.ArrayLike] | npt.ArrayLike
@@ -68,7 +69,9 @@ class Prepared(Protocol):
 class Backend(Protocol):
     """Something that runs models."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Name by which it is chosen."""
 
     def prepare(self, model: Model, **options: Any) -> Prepared:
         """Make a model ready to run.
@@ -113,7 +116,10 @@ def named_inputs(graph: Graph, inputs: Inputs) -> dict[str, Array]:
         if len(wanted) != 1:
             raise RunError(
                 Diagnostic(
-                    "run.input", "inputs", "one array without a name", "arrays named " + ", ".join(wanted)
+                    "run.input",
+                    "inputs",
+                    "one array without a name",
+                    "arrays named " + ", ".join(wanted),
                 )
             )
         inputs = {wanted[0]: inputs}
@@ -150,9 +156,11 @@ def check_inputs(
         array = arrays[entry.name]
         _check_dtype(entry, array, report)
         lead = 2 if entry.type.is_per_step else 1
-        described = "[" + ", ".join(
-            ["samples", *(["steps"] if lead == 2 else []), *map(str, entry.type.shape)]
-        ) + "]"
+        described = (
+            "["
+            + ", ".join(["samples", *(["steps"] if lead == 2 else []), *map(str, entry.type.shape)])
+            + "]"
+        )
         feature = array.shape[lead:]
         bound = []
         for have, want in zip(feature, entry.type.shape, strict=False):
@@ -197,10 +205,22 @@ def _check_dtype(entry: GraphInput, array: Array, report: Any) -> None:
     elif target.kind in "biu":
         if not np.can_cast(array.dtype, target, "safe"):
             report(
-                entry, f"NumPy type {array.dtype}", f"{entry.type.dtype.label}, or what fits into it"
+                entry,
+                f"NumPy type {array.dtype}",
+                f"{entry.type.dtype.label}, or what fits into it",
             )
     elif array.dtype.kind == "f" and not np.all(np.isfinite(array)):
         report(entry, "NaN or infinite numbers", "finite numbers")
+
+
+def state_names(model: Model) -> dict[str, list[str]]:
+    """Names of the state variables of each node whose operator is installed."""
+    resolve = Resolver(model.opsets)
+    return {
+        name: [state.name for state in opdef.state]
+        for name, node in model.graph.nodes.items()
+        if (opdef := resolve(node.op)) is not None
+    }
 
 
 def resolve_record(graph: Graph, states: Mapping[str, Sequence[str]], name: str) -> str:

@@ -60,9 +60,10 @@ def compare(
         return _first(expected, found, expected != found, per_step)
     if isinstance(tolerance, Close):
         want, have = expected.astype(np.float64), found.astype(np.float64)
-        bound = tolerance.absolute + tolerance.relative * np.abs(want)
+        finite = np.isfinite(want) & np.isfinite(have)
         with np.errstate(invalid="ignore"):
-            bad = ~(np.abs(have - want) <= bound) & (have != want)
+            far = np.abs(have - want) > tolerance.absolute + tolerance.relative * np.abs(want)
+        bad = np.where(finite, far, have != want)
         return _first(expected, found, bad, per_step)
     if isinstance(tolerance, Rate):
         return _compare_rate(expected, found, tolerance, per_step)

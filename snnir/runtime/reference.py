@@ -7,7 +7,7 @@ starts anew with every presentation.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -36,6 +36,7 @@ from snnir.runtime.backend import (
     check_inputs,
     named_inputs,
     resolve_record,
+    state_names,
 )
 
 Precision = Literal["float32", "float64"]
@@ -115,14 +116,14 @@ class ReferencePrepared:
             raise CapabilityError(missing)
         order, _ = topological_order(model.graph)
         self._units = [self._unit(node) for node in order]
-        self._states = {
-            unit.node.name: [state.name for state in unit.opdef.state] for unit in self._units
-        }
+        self._states = state_names(model)
 
     def _unit(self, node: Node) -> _Unit:
         opdef = self._resolve(node.op)
         if opdef is None:
-            raise ModelError(Diagnostic("op.unknown", f"node '{node.name}'", node.op, "an operator"))
+            raise ModelError(
+                Diagnostic("op.unknown", f"node '{node.name}'", node.op, "an operator")
+            )
         attributes = {a.name: node.attributes.get(a.name, a.default) for a in opdef.attributes}
         parameters: dict[str, Array] = {}
         for parameter in opdef.parameters:
@@ -154,9 +155,7 @@ class ReferencePrepared:
         names = {name: resolve_record(graph, self._states, name) for name in record}
         for output in graph.outputs:
             names[f"\0{output.name}"] = output.value
-        values = {
-            entry.name: self._feed(entry, arrays[entry.name]) for entry in graph.inputs
-        }
+        values = {entry.name: self._feed(entry, arrays[entry.name]) for entry in graph.inputs}
         run = _Run(self, types, batch, length, set(names.values()))
         with np.errstate(all="ignore"):
             found = run.execute(values)
@@ -279,9 +278,7 @@ class _Run:
                 port: [self._shape(binding.source) for binding in bindings]
                 for port, bindings in unit.bindings.items()
             },
-            output_shapes={
-                port: self._shape(node.value(port)) for port in node.outputs
-            },
+            output_shapes={port: self._shape(node.value(port)) for port in node.outputs},
             batch=self.batch,
             steps=self.steps,
         )
@@ -290,7 +287,7 @@ class _Run:
         self.bound[node.name] = bound
 
     def _shape(self, value: str) -> tuple[int, ...]:
-        return tuple(dim for dim in self.types[value].shape if isinstance(dim, int))
+        return tuple(int(dim) for dim in self.types[value].shape)
 
     def _arriving(self, binding: Binding, t: int) -> Array:
         if not binding.delay_steps:
@@ -298,7 +295,8 @@ class _Run:
         ring = self.history[binding.source]
         if binding.delay_steps > t:
             return np.zeros_like(ring[0])
-        return ring[(t - binding.delay_steps) % len(ring)].copy()
+        past: Array = ring[(t - binding.delay_steps) % len(ring)]
+        return past.copy()
 
     def _evaluate(self, unit: _Unit, t: int) -> None:
         name = unit.node.name
@@ -358,10 +356,3 @@ class _Run:
                     source=unit.node.source,
                 )
             ) from error
-
-
-def batches(arrays: Mapping[str, Array], size: int) -> Iterator[dict[str, Array]]:
-    """The samples, ``size`` at a time."""
-    count = len(next(iter(arrays.values()), ()))
-    for start in range(0, count, size):
-        yield {name: array[start : start + size] for name, array in arrays.items()}

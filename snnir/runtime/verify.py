@@ -10,11 +10,20 @@ import numpy as np
 
 from snnir.errors import CapabilityError, Diagnostic, ModelError, RunError
 from snnir.infer import infer
-from snnir.ir.model import Example, Exact, Expected, Model, Tolerance
+from snnir.ir.model import Exact, Example, Expected, Model, Tolerance
 from snnir.ir.tensor import Tensor
 from snnir.ir.traversal import topological_order
 from snnir.ir.types import NUMPY
-from snnir.runtime.backend import Inputs, Prepared, Recording, find_backend, named_inputs
+from snnir.runtime.backend import (
+    Backend,
+    Inputs,
+    Prepared,
+    Recording,
+    find_backend,
+    named_inputs,
+    resolve_record,
+    state_names,
+)
 from snnir.runtime.compare import Mismatch, compare
 
 
@@ -69,12 +78,19 @@ class VerifyReport:
         found = []
         if self.origin is not None:
             found.append(
-                _finding(self.origin.example, self.origin.value, self.origin.mismatch, self.backend,
-                         "the reference's value")
+                _finding(
+                    self.origin.example,
+                    self.origin.value,
+                    self.origin.mismatch,
+                    self.backend,
+                    "the reference's value",
+                )
             )
         for c in self.comparisons:
             if c.mismatch is not None:
-                found.append(_finding(c.example, c.value, c.mismatch, self.backend, str(c.tolerance)))
+                found.append(
+                    _finding(c.example, c.value, c.mismatch, self.backend, str(c.tolerance))
+                )
         return found
 
 
@@ -111,7 +127,7 @@ def make_example(
         model: The model.
         inputs: See :meth:`snnir.runtime.backend.Prepared.run`.
         steps: Presentation length.
-        record: Values to keep besides the outputs.
+        record: Values to keep besides the outputs; kept under their full names.
         tolerance: What a backend may differ by: for all values, or by name (others exact).
         backend: What to run on.
         origin: Where the values come from; by default the backend's name.
@@ -120,8 +136,10 @@ def make_example(
     Raises:
         SnnirError: If the model does not run.
     """
-    recording = find_backend(backend).prepare(model, **options).run(
-        inputs, steps=steps, record=record
+    states = state_names(model)
+    record = [resolve_record(model.graph, states, name) for name in record]
+    recording = (
+        find_backend(backend).prepare(model, **options).run(inputs, steps=steps, record=record)
     )
     found = {**recording.outputs, **recording.recorded}
     by_name = tolerance if isinstance(tolerance, Mapping) else dict.fromkeys(found, tolerance)
@@ -145,7 +163,7 @@ def make_example(
 
 def verify(
     model: Model,
-    backend: str = "reference",
+    backend: str | Backend = "reference",
     *,
     examples: Sequence[str] | None = None,
     **options: Any,
@@ -154,7 +172,7 @@ def verify(
 
     Args:
         model: The model.
-        backend: Name of the backend.
+        backend: The backend, or its name.
         examples: Names of the examples to replay; by default all.
         options: Options of the backend.
 
@@ -173,7 +191,8 @@ def verify(
                 ", ".join(model.examples) or "at least one stored example",
             )
         )
-    prepared = find_backend(backend).prepare(model, **options)
+    chosen = find_backend(backend) if isinstance(backend, str) else backend
+    prepared = chosen.prepare(model, **options)
     comparisons: list[Comparison] = []
     origin: Origin | None = None
     for name in names:
@@ -191,9 +210,9 @@ def verify(
             comparison = Comparison(name, value, expected.tolerance, mismatch)
             comparisons.append(comparison)
             failed = failed or (comparison if mismatch is not None else None)
-        if failed is not None and origin is None and backend != "reference":
+        if failed is not None and origin is None and chosen.name != "reference":
             origin = _locate(model, prepared, name, failed.tolerance)
-    return VerifyReport(backend, tuple(comparisons), origin)
+    return VerifyReport(chosen.name, tuple(comparisons), origin)
 
 
 def _replay(prepared: Prepared, example: Example, names: Sequence[str]) -> Recording:
@@ -228,6 +247,11 @@ def _locate(
     types = infer(model)
     order, _ = topological_order(model.graph)
     names = [value for node in order for value in node.values() if value in types]
+    late: set[str] = set()
+    for node in order:
+        sources = [binding.source for binding in node.inputs]
+        if any(s in late or (s in types and types[s].is_per_step) for s in sources):
+            late.update(node.values())
     theirs = _record_what_can_be(prepared, example, names)
     ours = _replay(reference, example, list(theirs))
     found: list[tuple[int, int, str, Mismatch]] = []
@@ -235,7 +259,8 @@ def _locate(
         per_step = types[value].is_per_step
         mismatch = compare(ours[value], theirs[value], tolerance, per_step=per_step)
         if mismatch is not None:
-            step = mismatch.step if mismatch.step is not None else (example.steps if per_step else -1)
+            when = example.steps if value in late else -1
+            step = when if mismatch.step is None else mismatch.step
             found.append((step, rank, value, mismatch))
     if not found:
         return None

@@ -26,9 +26,7 @@ from snnir.ops.schema import (
 X: Final = Port("x", "Spikes or potential.")
 Y: Final = Port("y", "The answer.")
 WINDOW: Final = (
-    Attribute(
-        "start", "First step that counts.", "int", default=0, minimum=0, unit="steps"
-    ),
+    Attribute("start", "First step that counts.", "int", default=0, minimum=0, unit="steps"),
     Attribute(
         "stop",
         "First step that no longer counts; absent: the end of the presentation.",
@@ -65,7 +63,9 @@ def window(bound: Bound) -> tuple[int, int]:
 def _validate_window(context: InferContext) -> None:
     start, stop = context.attribute("start"), context.attribute("stop")
     if stop is not None and stop <= start:
-        context.report("value.relation", "attribute 'stop'", f"{stop}", f"more than start = {start}")
+        context.report(
+            "value.relation", "attribute 'stop'", f"{stop}", f"more than start = {start}"
+        )
 
 
 def _initial(value: float) -> Callable[[Bound], Array]:
@@ -150,7 +150,8 @@ def _exponential(bound: Bound, accumulator: Array, x: Array, t: int) -> Array:
         start, stop = window(bound)
         tau = np.asarray(stop - start, bound.dtype)
     weight = np.exp(-np.asarray(t, np.float64) / tau.astype(np.float64)).astype(bound.dtype)
-    return accumulator + weight * x
+    total: Array = accumulator + weight * x
+    return total
 
 
 _MLGENN: Final = "Readouts of mlGeNN: Knight and Nowotny, Easy and efficient spike-based machine "
@@ -251,9 +252,7 @@ FIRST_SPIKE_TIME = _decoder(
     r"y = \min \{ t - t_0 : x_t \ne 0 \}",
     "Time of the first spike, or minus 1 before it.",
     -1.0,
-    lambda bound, total, x, t: np.where(
-        (total < 0) & (x != 0), bound.dtype.type(t), total
-    ),
+    lambda bound, total, x, t: np.where((total < 0) & (x != 0), bound.dtype.type(t), total),
     lambda bound, total, n: np.where(total < 0, bound.dtype.type(n), total),
     ("Thorpe, Delorme and Van Rullen, Neural Networks 2001",),
     notes="The smallest answer is the winner.",

@@ -82,11 +82,11 @@ def _step_rate(bound: Bound, inputs: Inputs, state: dict[str, Array]) -> Outputs
     parameters, threshold = bound.parameters, bound.parameters["threshold"]
     u = state["v"] + inputs["x"] * parameters["gain"]
     fired = u >= threshold if bound.attributes["compare"] == ">=" else u > threshold
-    reset = {
-        "subtract": lambda: u - (threshold - parameters["reset_potential"]),
-        "to_value": lambda: parameters["reset_potential"],
-        "none": lambda: u,
-    }[bound.attributes["reset"]]()
+    reset = u
+    if bound.attributes["reset"] == "subtract":
+        reset = u - (threshold - parameters["reset_potential"])
+    elif bound.attributes["reset"] == "to_value":
+        reset = parameters["reset_potential"]
     state["v"] = np.where(fired, reset, u).astype(bound.dtype, copy=False)
     return (fired.astype(bound.dtype),)
 
@@ -168,7 +168,9 @@ LATENCY_ENCODER = OpDef(
         ),
     ),
     parameters=(
-        Parameter("minimum", "Smaller values emit no spike.", default=0.0, minimum=0.0, maximum=1.0),
+        Parameter(
+            "minimum", "Smaller values emit no spike.", default=0.0, minimum=0.0, maximum=1.0
+        ),
     ),
     formula=(
         "due = (1 - min(max(x, 0), 1)) * (window_steps - 1), rounded to the nearest integer, "

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from snnir.ir.types import Shape
 from snnir.ops.schema import (
@@ -82,14 +83,20 @@ INITIAL: Final = Parameter(
 RESET_POTENTIAL: Final = Parameter(
     "reset_potential", "Potential that a spike leads to; see attribute reset.", default=0.0
 )
-LOWER_BOUND: Final = Parameter(
-    "lower_bound", "The potential is never below it. Absent: no bound."
-)
+LOWER_BOUND: Final = Parameter("lower_bound", "The potential is never below it. Absent: no bound.")
 NEGATIVE_THRESHOLD: Final = Parameter(
     "negative_threshold",
-    "A potential at or below minus this emits a negative spike. Absent: there are none.",
+    "A potential below minus this emits a negative spike; see attribute negative_spikes. Absent: "
+    "there are none.",
     minimum=0.0,
-    exclusive_minimum=True,
+)
+NEGATIVE_SPIKES: Final = Attribute(
+    "negative_spikes",
+    "With a negative threshold: negative spikes come freely and are worth negative_threshold, or "
+    "each one takes back an earlier positive one and is worth threshold.",
+    "str",
+    default="free",
+    choices=("free", "corrective"),
 )
 
 FIRING: Final = (
@@ -101,7 +108,7 @@ FIRING: Final = (
     LOWER_BOUND,
     NEGATIVE_THRESHOLD,
 )
-FIRING_ATTRIBUTES: Final = (RESET, COMPARE, REFRACTORY, REFRACTORY_MODE)
+FIRING_ATTRIBUTES: Final = (RESET, COMPARE, NEGATIVE_SPIKES, REFRACTORY, REFRACTORY_MODE)
 
 POTENTIAL: Final = State(
     "v",
@@ -117,16 +124,26 @@ REFRACTORY_LEFT: Final = State(
     unit="steps",
 )
 
+EMITTED: Final = State(
+    "emitted",
+    "Sum of the spikes so far, for negative_spikes 'corrective'.",
+    "0",
+    lambda bound: bound.filled(_feature(bound)),
+)
+
 FIRE_TEXT: Final = """\
-u = max(u, lower_bound), if there is a lower bound
+u = max(u, lower_bound), if there is a lower_bound
 held = refractory > 0
 where held and refractory_mode is 'hold': u = v
-s = 1 where u >= threshold (or > threshold, by compare) and not held, otherwise 0
-n = 1 where u <= -negative_threshold (or <, by compare) and not held and s = 0, otherwise 0; \
-0 without a negative threshold
+s = 1 where u >= threshold (compare '>=') or u > threshold (compare '>') and not held, otherwise 0
+n = 1 where u < -negative_threshold (compare '>=') or u <= -negative_threshold (compare '>') and \
+not held and s = 0, otherwise 0; n = 0 everywhere without a negative_threshold
+negative_spikes 'corrective': n = 0 where emitted <= 0
 spikes = s - n
+emitted = emitted + spikes
+w = negative_threshold (negative_spikes 'free') or threshold (negative_spikes 'corrective')
 reset 'subtract': v = u - (threshold - reset_potential) where s = 1; \
-v = u + (negative_threshold - reset_potential) where n = 1; otherwise v = u
+v = u + (w - reset_potential) where n = 1; otherwise v = u
 reset 'to_value': v = reset_potential where s = 1 or n = 1, otherwise v = u
 reset 'none': v = u
 refractory = refractory_steps where s = 1 or n = 1, otherwise max(refractory - 1, 0)"""
@@ -184,20 +201,25 @@ def fire(bound: Bound, state: dict[str, Array], u: Array, threshold: Array) -> A
     if held is not None:
         fired &= ~held
     negative = parameters.get("negative_threshold")
+    corrective = attributes["negative_spikes"] == "corrective"
     below = None
     if negative is not None:
-        below = (u <= -negative if at_least else u < -negative) & ~fired
+        below = (u < -negative if at_least else u <= -negative) & ~fired
         if held is not None:
             below &= ~held
+        if corrective:
+            below &= state["emitted"] > 0
     reset_potential = parameters["reset_potential"]
     spikes = fired.astype(bound.dtype)
     if below is not None:
         spikes = spikes - below
+        state["emitted"] = state["emitted"] + spikes
     mode = attributes["reset"]
     if mode == "subtract":
         v = np.where(fired, u - (parameters["threshold"] - reset_potential), u)
         if below is not None:
-            v = np.where(below, u + (negative - reset_potential), v)
+            worth = parameters["threshold"] if corrective else negative
+            v = np.where(below, u + (worth - reset_potential), v)
     elif mode == "to_value":
         v = np.where(fired if below is None else fired | below, reset_potential, u)
     else:
@@ -213,28 +235,41 @@ def fire(bound: Bound, state: dict[str, Array], u: Array, threshold: Array) -> A
 
 def validate_firing(context: InferContext) -> None:
     """Thresholds must lie above the reset potential and the lower bound."""
-    tensors = {
-        name: context.tensor(name) for name in ("threshold", "reset_potential", "lower_bound")
-    }
-    threshold = np.float32(1.0) if tensors["threshold"] is None else tensors["threshold"].values()
-    reset = (
-        np.float32(0.0) if tensors["reset_potential"] is None else tensors["reset_potential"].values()
+    threshold, reset = (
+        _numbers(context, "threshold", 1.0),
+        _numbers(context, "reset_potential", 0.0),
     )
     if context.attribute("reset") != "none" and np.any(threshold <= reset):
         context.report(
             "value.relation",
             "parameter 'threshold'",
-            f"a threshold of {float(np.min(threshold)):g} with a reset potential of "
-            f"{float(np.max(reset)):g}",
+            f"a threshold of {np.min(threshold):g} with a reset potential of {np.max(reset):g}",
             "a threshold above the reset potential",
         )
-    if tensors["lower_bound"] is not None and np.any(tensors["lower_bound"].values() >= threshold):
+    if context.tensor("lower_bound") is not None:
+        lower = _numbers(context, "lower_bound", 0.0)
+        if np.any(lower >= threshold):
+            context.report(
+                "value.relation",
+                "parameter 'lower_bound'",
+                f"a lower bound of {np.max(lower):g}",
+                "a lower bound below the threshold",
+            )
+    if context.tensor("negative_threshold") is None:
+        return
+    negative = _numbers(context, "negative_threshold", 0.0)
+    if context.attribute("negative_spikes") == "free" and np.any(negative <= 0):
         context.report(
             "value.relation",
-            "parameter 'lower_bound'",
-            f"a lower bound of {float(np.max(tensors['lower_bound'].values())):g}",
-            "a lower bound below the threshold",
+            "parameter 'negative_threshold'",
+            f"{np.min(negative):g} with free negative spikes",
+            "above 0, unless negative_spikes is 'corrective'",
         )
+
+
+def _numbers(context: InferContext, name: str, default: float) -> npt.NDArray[np.float64]:
+    tensor = context.tensor(name)
+    return np.asarray(default if tensor is None else tensor.values(), np.float64)
 
 
 def _step_if(bound: Bound, inputs: Inputs, state: dict[str, Array]) -> Outputs:
@@ -298,7 +333,8 @@ def _emit_few_spike(bound: Bound, state: dict[str, Array], k: int) -> Array:
     fired = v >= threshold if bound.attributes["compare"] == ">=" else v > threshold
     spikes = fired.astype(bound.dtype)
     state["v"] = v - bound.parameters["reset"][k] * spikes
-    return bound.parameters["weight"][k] * spikes
+    worth: Array = bound.parameters["weight"][k] * spikes
+    return worth
 
 
 def _step_few_spike(bound: Bound, inputs: Inputs, state: dict[str, Array]) -> Outputs:
@@ -352,7 +388,7 @@ IF = OpDef(
     outputs=(SPIKES,),
     attributes=FIRING_ATTRIBUTES,
     parameters=FIRING,
-    state=(POTENTIAL, REFRACTORY_LEFT),
+    state=(POTENTIAL, REFRACTORY_LEFT, EMITTED),
     formula="u = (v + gain * current) + bias\n" + FIRE_TEXT,
     latex=r"u_t = v_{t-1} + g I_t + b,\quad " + FIRE_LATEX,
     notes=ORDER_NOTE,
@@ -374,7 +410,7 @@ LIF = OpDef(
     outputs=(SPIKES,),
     attributes=FIRING_ATTRIBUTES,
     parameters=(DECAY, *FIRING),
-    state=(POTENTIAL, REFRACTORY_LEFT),
+    state=(POTENTIAL, REFRACTORY_LEFT, EMITTED),
     formula="u = ((decay * v) + (gain * current)) + bias\n" + FIRE_TEXT,
     latex=r"u_t = \alpha v_{t-1} + g I_t + b,\quad " + FIRE_LATEX,
     notes=ORDER_NOTE,
@@ -406,12 +442,18 @@ ALIF = OpDef(
             unit="1 per step",
         ),
         Parameter(
-            "adaptation_strength", "Rise of the threshold for each unit of adaptation.",
+            "adaptation_strength",
+            "Rise of the threshold for each unit of adaptation.",
             required=True,
         ),
         *FIRING,
     ),
-    state=(POTENTIAL, REFRACTORY_LEFT, _zero_state("a", "Adaptation, after the step's spike.")),
+    state=(
+        POTENTIAL,
+        REFRACTORY_LEFT,
+        EMITTED,
+        _zero_state("a", "Adaptation, after the step's spike."),
+    ),
     formula=(
         "u = ((decay * v) + (gain * current)) + bias\n"
         "a = adaptation_decay * a\n"

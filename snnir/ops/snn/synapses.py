@@ -121,9 +121,7 @@ def _validate_sparse(context: InferContext) -> None:
     if starts is None or indices is None:
         return
     rows = starts.numpy()
-    if rows.size and (
-        rows[0] != 0 or rows[-1] != indices.size or np.any(rows[1:] < rows[:-1])
-    ):
+    if rows.size and (rows[0] != 0 or rows[-1] != indices.size or np.any(rows[1:] < rows[:-1])):
         context.report(
             "value.relation",
             "parameter 'row_starts'",
@@ -274,9 +272,7 @@ SPARSE = OpDef(
     flow=Flow.PER_STEP,
     inputs=(X,),
     outputs=(Y,),
-    attributes=(
-        Attribute("outputs", "Number of outputs.", "int", required=True, minimum=1),
-    ),
+    attributes=(Attribute("outputs", "Number of outputs.", "int", required=True, minimum=1),),
     parameters=(
         Parameter("weight", "Weight of each synapse.", shape="[synapses]", required=True),
         Parameter(
@@ -296,9 +292,7 @@ SPARSE = OpDef(
         _delay("[synapses]", "Delay of each synapse. Absent: none.", required=False),
         _BIAS,
     ),
-    state=(
-        State("history", HISTORY.doc + " Empty without delays.", "0", _sparse_history),
-    ),
+    state=(State("history", HISTORY.doc + " Empty without delays.", "0", _sparse_history),),
     formula=(
         "y(t, j) = sum over synapses k with indices[k] = j of weight[k] * "
         "x(t - delay_steps[k], i), plus bias[j], where row_starts[i] <= k < row_starts[i + 1]; "

@@ -1,0 +1,222 @@
+"""NumPy kernels of the operators that work on windows.
+
+Arrays are batch first, channels last: ``(batch, *spatial, channels)``. The heavy part is done
+by BLAS; loops run over taps of a kernel and stretches of an axis, never over elements.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from snnir.ops.dims import Spread, Windows
+from snnir.ops.schema import Array
+
+BUFFER_BYTES: Final = 1 << 22
+"""Most that a buffer takes, unless a single row needs more. Larger ones are slower."""
+
+
+def stretches(count: int, item_bytes: int) -> Iterator[slice]:
+    """Slices of an axis, each of at least an item and else at most ``BUFFER_BYTES``."""
+    step = max(BUFFER_BYTES // max(item_bytes, 1), 1)
+    for start in range(0, count, step):
+        yield slice(start, min(start + step, count))
+
+
+# Windows -------------------------------------------------------------------------------------
+
+
+def pad(x: Array, pads: Sequence[tuple[int, int]], fill: float = 0.0) -> Array:
+    """The array with ``fill`` before and after each spatial axis; itself if nothing is added."""
+    if not any(begin or end for begin, end in pads):
+        return x
+    lengths = x.shape[1:-1]
+    padded = np.full(
+        (
+            len(x),
+            *(begin + length + end for length, (begin, end) in zip(lengths, pads, strict=True)),
+            x.shape[-1],
+        ),
+        fill,
+        x.dtype,
+    )
+    padded[_inner(padded, pads)] = x
+    return padded
+
+
+def crop(x: Array, edges: Sequence[tuple[int, int]]) -> Array:
+    """A view without the given elements at begin and end of each spatial axis."""
+    return x[_inner(x, edges)]
+
+
+def _inner(x: Array, edges: Sequence[tuple[int, int]]) -> tuple[slice, ...]:
+    """The index of what is not at an edge."""
+    kept = (
+        slice(begin, length - end)
+        for length, (begin, end) in zip(x.shape[1:-1], edges, strict=True)
+    )
+    return (slice(None), *kept)
+
+
+def windows(x: Array, axes: Sequence[Windows], fill: float = 0.0) -> Array:
+    """All windows, ``(batch, *counts, *sizes, channels)``: a read-only view of the padded array.
+
+    Args:
+        x: The array.
+        axes: How the windows lie, one entry a spatial axis.
+        fill: What stands in the padding.
+    """
+    padded = pad(x, [(axis.begin, axis.reach) for axis in axes], fill)
+    view = sliding_window_view(padded, (1, *(axis.extent for axis in axes), 1))
+    starts = [slice(0, (axis.count - 1) * axis.stride + 1, axis.stride) for axis in axes]
+    taps = [slice(None, None, axis.dilation) for axis in axes]
+    index: tuple[slice | int, ...] = (slice(None), *starts, slice(None), 0, *taps, 0)
+    return np.moveaxis(view[index], len(axes) + 1, -1)
+
+
+def flat_windows(x: Array, axes: Sequence[Windows], fill: float = 0.0) -> Array:
+    """Like :func:`windows` with the taps on one axis: ``(batch, *counts, taps, channels)``.
+
+    Taps are in C order (for two axes: row by row). It is a copy unless a view will do.
+    """
+    counts = [axis.count for axis in axes]
+    return windows(x, axes, fill).reshape(
+        len(x), *counts, math.prod(axis.size for axis in axes), x.shape[-1]
+    )
+
+
+def reduce_windows(x: Array, axes: Sequence[Windows], ufunc: np.ufunc, fill: float) -> Array:
+    """Every window reduced by an associative, commutative ufunc: ``(batch, *counts, channels)``.
+
+    Args:
+        x: The array.
+        axes: How the windows lie, one entry a spatial axis.
+        ufunc: E.g. ``np.add`` or ``np.maximum``.
+        fill: What stands in the padding: the identity of ``ufunc``, or a value below all.
+    """
+    for number, axis in enumerate(axes):
+        pads = [(0, 0)] * len(axes)
+        pads[number] = (axis.begin, axis.reach)
+        padded = pad(x, pads, fill)
+        x = _tap(padded, number, 0, axis)
+        if axis.size > 1:
+            x = ufunc(x, _tap(padded, number, 1, axis))
+        for tap in range(2, axis.size):
+            ufunc(x, _tap(padded, number, tap, axis), out=x)
+    return x
+
+
+def window_elements(axes: Sequence[Windows], include_pad: bool) -> Array:
+    """Elements in every window, ``(*counts, 1)``, with or without those of the padding.
+
+    What a window covers beyond the padding, in ceil mode, never counts.
+    """
+    elements = np.ones((1,), np.int64)
+    for number, axis in enumerate(axes):
+        taps = (
+            np.arange(axis.count)[:, np.newaxis] * axis.stride
+            + np.arange(axis.size) * axis.dilation
+            - axis.begin
+        )
+        low, high = (-axis.begin, axis.length + axis.end) if include_pad else (0, axis.length)
+        inside = ((taps >= low) & (taps < high)).sum(axis=1)
+        elements = elements * inside.reshape(-1, *(1,) * (len(axes) - number))
+    return elements
+
+
+def _tap(padded: Array, number: int, tap: int, axis: Windows) -> Array:
+    """What one tap sees as the window moves along a spatial axis."""
+    start = tap * axis.dilation
+    seen = slice(start, start + (axis.count - 1) * axis.stride + 1, axis.stride)
+    index = (*(slice(None),) * (number + 1), seen)
+    return padded[index]
+
+
+# Convolution ---------------------------------------------------------------------------------
+
+
+def convolution_matrices(weight: Array, groups: int) -> Array:
+    """A weight ``(*sizes, in / groups, out)`` as one matrix a group, for :func:`convolve`."""
+    split = weight.reshape(math.prod(weight.shape[:-1]), groups, -1)
+    return np.ascontiguousarray(np.moveaxis(split, 1, 0))
+
+
+def convolve(x: Array, matrices: Array, axes: Sequence[Windows]) -> Array:
+    """Correlation with the kernels that :func:`convolution_matrices` made ready."""
+    groups, taps, filters = matrices.shape
+    counts = [axis.count for axis in axes]
+    y = np.empty((len(x), *counts, groups, filters), x.dtype)
+    row_bytes = math.prod(counts[1:]) * groups * taps * x.itemsize
+    for part in stretches(len(x), counts[0] * row_bytes):
+        patches = windows(x[part], axes)
+        grouped = np.moveaxis(patches.reshape(*patches.shape[:-1], groups, -1), -2, 0)
+        for rows in stretches(counts[0], len(patches) * row_bytes):
+            columns = grouped[:, :, rows].reshape(groups, -1, taps)
+            target = y[part, rows].reshape(-1, groups, filters)
+            np.matmul(columns, matrices, out=target.transpose(1, 0, 2))
+    return y.reshape(len(x), *counts, groups * filters)
+
+
+def convolve_depthwise(x: Array, taps: Array, axes: Sequence[Windows]) -> Array:
+    """Correlation of each channel with kernels of its own.
+
+    Args:
+        x: The array.
+        taps: ``(*sizes, in * multiplier)``; those of an input channel are adjacent.
+        axes: How the windows lie, one entry a spatial axis.
+    """
+    multiplier = taps.shape[-1] // x.shape[-1]
+    seen = windows(np.repeat(x, multiplier, axis=-1) if multiplier > 1 else x, axes)
+    batch, channels, *letters = range(2 + 2 * len(axes))
+    places, inside = letters[: len(axes)], letters[len(axes) :]
+    y: Array = np.einsum(
+        seen,
+        [batch, *places, *inside, channels],
+        taps,
+        [*inside, channels],
+        [batch, *places, channels],
+    )
+    return y
+
+
+def convolve_transposed(x: Array, weight: Array, axes: Sequence[Spread]) -> Array:
+    """Transposed convolution with a weight ``(*sizes, in, out)``."""
+    lengths = [max(axis.full, axis.begin + axis.count) for axis in axes]
+    y = np.zeros((len(x), *lengths, weight.shape[-1]), x.dtype)
+    rows = x.reshape(-1, x.shape[-1])
+    for tap in np.ndindex(*(axis.size for axis in axes)):
+        reached = [slice(None)]
+        for axis, number in zip(axes, tap, strict=True):
+            first = number * axis.dilation
+            last = first + (axis.length - 1) * axis.stride
+            reached.append(slice(first, last + 1, axis.stride))
+        y[tuple(reached)] += (rows @ weight[tap]).reshape(*x.shape[:-1], weight.shape[-1])
+    kept = (slice(None), *(slice(axis.begin, axis.begin + axis.count) for axis in axes))
+    return y[kept]
+
+
+# Upsampling ----------------------------------------------------------------------------------
+
+
+def upsample_nearest(x: Array, factors: Sequence[int]) -> Array:
+    """Every element repeated along the spatial axes."""
+    for axis, factor in enumerate(factors, 1):
+        x = np.repeat(x, factor, axis) if factor > 1 else x
+    return x
+
+
+def upsample_linear(x: Array, factors: Sequence[int]) -> Array:
+    """Linear interpolation between half-pixel centres, the last spatial axis first."""
+    for axis, factor in reversed(list(enumerate(factors, 1))):
+        length = x.shape[axis]
+        place = 2 * np.arange(length * factor) + 1 - factor
+        low, rest = np.divmod(place, 2 * factor)
+        weight = (rest / (2 * factor)).astype(x.dtype).reshape(-1, *(1,) * (x.ndim - axis - 1))
+        first = np.take(x, np.maximum(low, 0), axis)
+        second = np.take(x, np.minimum(low + 1, length - 1), axis)
+        x = first + (second - first) * weight
+    return x
