@@ -139,7 +139,13 @@ def _convolution_attributes(rank: int) -> tuple[Attribute, ...]:
     )
 
 
-def _rule(get: Getter, sizes: Sequence[int]) -> dims.WindowRule:
+def window_rule(get: Getter, sizes: Sequence[int]) -> dims.WindowRule:
+    """How the windows of a convolution lie.
+
+    Args:
+        get: Gives an attribute's value, defaults filled in.
+        sizes: Lengths of the kernel.
+    """
     return dims.WindowRule(
         tuple(sizes), get("strides"), get("dilations"), get("padding"), get("pads")
     )
@@ -283,14 +289,14 @@ def _infer_convolution(rank: int, context: InferContext) -> Sequence[Shape]:
             "op.attribute", "attribute 'groups'", str(groups), f"a divisor of {filters} filters"
         )
     context.check_parameter("bias", (filters,))
-    lengths = dims.window_lengths(context, shape, _rule(context.attribute, weight[:rank]))
+    lengths = dims.window_lengths(context, shape, window_rule(context.attribute, weight[:rank]))
     return [(*lengths, filters)]
 
 
 def _prepare_convolution(rank: int, bound: Bound) -> Any:
     weight = bound.parameters["weight"]
     groups: int = bound.attributes["groups"]
-    axes = _rule(bound.attributes.get, weight.shape[:rank]).on(bound.shape("x")[:rank])
+    axes = window_rule(bound.attributes.get, weight.shape[:rank]).on(bound.shape("x")[:rank])
     if groups > 1 and weight.shape[rank] == 1:
         taps = weight.reshape(*weight.shape[:rank], -1)
         return partial(kernels.convolve_depthwise, taps=taps, axes=axes)
@@ -342,13 +348,13 @@ def _infer_depthwise(context: InferContext) -> Sequence[Shape]:
     shape = context.expect_rank("x", 3)
     *sizes, channels, multiplier = _weight_shape(context, "weight", (None, None, shape[-1], None))
     context.check_parameter("bias", (channels * multiplier,))
-    lengths = dims.window_lengths(context, shape, _rule(context.attribute, sizes))
+    lengths = dims.window_lengths(context, shape, window_rule(context.attribute, sizes))
     return [(*lengths, channels * multiplier)]
 
 
 def _prepare_depthwise(bound: Bound, parameter: str = "weight") -> Any:
     weight = bound.parameters[parameter]
-    axes = _rule(bound.attributes.get, weight.shape[:2]).on(bound.shape("x")[:2])
+    axes = window_rule(bound.attributes.get, weight.shape[:2]).on(bound.shape("x")[:2])
     taps = weight.reshape(*weight.shape[:2], -1)
     return partial(kernels.convolve_depthwise, taps=taps, axes=axes)
 
@@ -360,7 +366,7 @@ def _infer_separable(context: InferContext) -> Sequence[Shape]:
     )
     filters = _weight_shape(context, "pointwise_weight", (1, 1, channels * multiplier, None))[-1]
     context.check_parameter("bias", (filters,))
-    lengths = dims.window_lengths(context, shape, _rule(context.attribute, sizes))
+    lengths = dims.window_lengths(context, shape, window_rule(context.attribute, sizes))
     return [(*lengths, filters)]
 
 

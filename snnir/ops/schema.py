@@ -151,9 +151,15 @@ class Parameter:
 
     def range_text(self) -> str:
         """The range in words."""
-        low = "" if self.minimum is None else f"{'>' if self.exclusive_minimum else '>='} {self.minimum:g}"
-        high = "" if self.maximum is None else f"<= {self.maximum:g}"
-        return " and ".join(part for part in (low, high) if part) or "any finite number"
+        sign = ">" if self.exclusive_minimum else ">="
+        low = "" if self.minimum is None else f"{sign} {_exact(self.minimum)}"
+        high = "" if self.maximum is None else f"<= {_exact(self.maximum)}"
+        anything = "any finite number" if self.dtypes[0].is_float else "any integer"
+        return " and ".join(part for part in (low, high) if part) or anything
+
+
+def _exact(number: float) -> str:
+    return str(int(number)) if float(number).is_integer() else repr(number)
 
 
 INTEGERS: Final = (DType.INT32, DType.INT64, DType.INT16, DType.INT8, DType.UINT8)
@@ -187,7 +193,7 @@ class Bound:
         node: The node.
         attributes: Every attribute, defaults filled in.
         parameters: Every parameter that is there or has a default, in the type of the
-            computation (floats) or its own (integers).
+            computation (floats) or as int64 (integers).
         dtype: Type of the computation for floats: float32, or float64 on request.
         input_shapes: Feature shape of each input port (a list for ports that take several).
         output_shapes: Feature shape of each output port.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -82,9 +82,12 @@ class Backend(Protocol):
         """
 
 
+_BUILTIN: Final = ("reference", "layerwise")
+
+
 def backend_names() -> list[str]:
     """Names of the installed backends."""
-    return ["reference", *(n for n in plugins.names("backends") if n != "reference")]
+    return [*_BUILTIN, *(n for n in plugins.names("backends") if n not in _BUILTIN)]
 
 
 def find_backend(name: str = "reference") -> Backend:
@@ -97,6 +100,10 @@ def find_backend(name: str = "reference") -> Backend:
         from snnir.runtime.reference import ReferenceBackend
 
         return ReferenceBackend()
+    if name == "layerwise":
+        from snnir.runtime.layerwise import LayerwiseBackend
+
+        return LayerwiseBackend()
     found = plugins.load_optional("backends", name)
     if found is None:
         raise PluginError(

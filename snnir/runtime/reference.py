@@ -38,6 +38,7 @@ from snnir.runtime.backend import (
     resolve_record,
     state_names,
 )
+from snnir.runtime.evaluate import operands
 
 Precision = Literal["float32", "float64"]
 
@@ -75,7 +76,7 @@ class ReferenceBackend:
 
 
 @dataclass(slots=True)
-class _Unit:
+class Unit:
     """A node, its definition and its parameters in the type of the computation."""
 
     node: Node
@@ -86,16 +87,18 @@ class _Unit:
 
 
 @dataclass(slots=True)
-class _Plan:
+class Plan:
     """Units by when they run: before, during and after the presentation."""
 
-    before: list[_Unit] = field(default_factory=list)
-    during: list[_Unit] = field(default_factory=list)
-    after: list[_Unit] = field(default_factory=list)
+    before: list[Unit] = field(default_factory=list)
+    during: list[Unit] = field(default_factory=list)
+    after: list[Unit] = field(default_factory=list)
 
 
 class ReferencePrepared:
     """A model ready to run on the reference interpreter."""
+
+    backend = "reference"
 
     def __init__(self, model: Model, dtype: np.dtype[Any]) -> None:
         self.model = model
@@ -118,26 +121,17 @@ class ReferencePrepared:
         self._units = [self._unit(node) for node in order]
         self._states = state_names(model)
 
-    def _unit(self, node: Node) -> _Unit:
+    def _unit(self, node: Node) -> Unit:
         opdef = self._resolve(node.op)
         if opdef is None:
             raise ModelError(
                 Diagnostic("op.unknown", f"node '{node.name}'", node.op, "an operator")
             )
-        attributes = {a.name: node.attributes.get(a.name, a.default) for a in opdef.attributes}
-        parameters: dict[str, Array] = {}
-        for parameter in opdef.parameters:
-            is_float = parameter.dtypes[0].is_float
-            if parameter.name in node.parameters:
-                tensor = node.parameters[parameter.name]
-                parameters[parameter.name] = self._cast(tensor) if is_float else tensor.numpy()
-            elif parameter.default is not None:
-                dtype = self.dtype if is_float else NUMPY[parameter.dtypes[0]]
-                parameters[parameter.name] = np.asarray(parameter.default, dtype)
+        attributes, parameters = operands(node, opdef, self.dtype)
         bindings: dict[str, list[Binding]] = {}
         for binding in node.inputs:
             bindings.setdefault(binding.port, []).append(binding)
-        return _Unit(node, opdef, attributes, parameters, bindings)
+        return Unit(node, opdef, attributes, parameters, bindings)
 
     def _cast(self, tensor: Tensor) -> Array:
         return tensor.values().astype(self.dtype, copy=False)
@@ -156,16 +150,21 @@ class ReferencePrepared:
         for output in graph.outputs:
             names[f"\0{output.name}"] = output.value
         values = {entry.name: self._feed(entry, arrays[entry.name]) for entry in graph.inputs}
-        run = _Run(self, types, batch, length, set(names.values()))
         with np.errstate(all="ignore"):
-            found = run.execute(values)
+            found = self.execute(types, batch, length, set(names.values()), values)
         return Recording(
             outputs={output.name: found[output.value] for output in graph.outputs},
             recorded={name: found[names[name]] for name in record},
             steps=length,
-            backend="reference",
+            backend=self.backend,
             details={"precision": self.dtype.name},
         )
+
+    def execute(
+        self, types: Types, batch: int, steps: int, wanted: set[str], values: dict[str, Array]
+    ) -> dict[str, Array]:
+        """The wanted values of a run whose inputs have been checked and scaled."""
+        return Run(self, types, batch, steps, wanted).execute(values)
 
     def _feed(self, entry: GraphInput, array: Array) -> Array:
         if entry.scale is None and entry.offset is None:
@@ -179,7 +178,7 @@ class ReferencePrepared:
         return array
 
     @property
-    def units(self) -> list[_Unit]:
+    def units(self) -> list[Unit]:
         """Nodes in execution order."""
         return self._units
 
@@ -188,7 +187,7 @@ class ReferencePrepared:
         return self.dtype if value_type.dtype.is_float else NUMPY[value_type.dtype]
 
 
-class _Run:
+class Run:
     """One batch from the initial state to the last step."""
 
     def __init__(
@@ -206,8 +205,8 @@ class _Run:
         self.history: dict[str, Array] = {}
         self.plan = self._make_plan()
 
-    def _make_plan(self) -> _Plan:
-        plan = _Plan()
+    def _make_plan(self) -> Plan:
+        plan = Plan()
         late: set[str] = set()
         longest: dict[str, int] = {}
         for unit in self.prepared.units:
@@ -242,14 +241,11 @@ class _Run:
             if name not in per_step_inputs:
                 self._put(name, array)
         for unit in (*self.plan.before, *self.plan.during, *self.plan.after):
-            self._bind(unit)
+            self.bind(unit)
         for unit in self.plan.before:
             self._evaluate(unit, 0)
         for unit in self.plan.during:
-            self.state[unit.node.name] = {
-                state.name: self._call(unit, state.create, self.bound[unit.node.name])
-                for state in unit.opdef.state
-            }
+            self.reset(unit)
         for t in range(self.steps):
             for name, array in per_step_inputs.items():
                 self._put(name, array[:, t], t)
@@ -261,13 +257,14 @@ class _Run:
             if unit.opdef.finish is not None:
                 name = unit.node.name
                 self._store(
-                    unit, self._call(unit, unit.opdef.finish, self.bound[name], self.state[name])
+                    unit, self.call(unit, unit.opdef.finish, self.bound[name], self.state[name])
                 )
         for unit in self.plan.after:
             self._evaluate(unit, self.steps - 1)
         return self.found
 
-    def _bind(self, unit: _Unit) -> None:
+    def bind(self, unit: Unit) -> None:
+        """Bind a node's operator to this batch."""
         node = unit.node
         bound = Bound(
             node=node,
@@ -275,18 +272,26 @@ class _Run:
             parameters=unit.parameters,
             dtype=self.prepared.dtype,
             input_shapes={
-                port: [self._shape(binding.source) for binding in bindings]
+                port: [self.feature_shape(binding.source) for binding in bindings]
                 for port, bindings in unit.bindings.items()
             },
-            output_shapes={port: self._shape(node.value(port)) for port in node.outputs},
+            output_shapes={port: self.feature_shape(node.value(port)) for port in node.outputs},
             batch=self.batch,
             steps=self.steps,
         )
         if unit.opdef.prepare is not None:
-            bound.prepared = self._call(unit, unit.opdef.prepare, bound)
+            bound.prepared = self.call(unit, unit.opdef.prepare, bound)
         self.bound[node.name] = bound
 
-    def _shape(self, value: str) -> tuple[int, ...]:
+    def reset(self, unit: Unit) -> None:
+        """Give a node's state its initial values."""
+        self.state[unit.node.name] = {
+            state.name: self.call(unit, state.create, self.bound[unit.node.name])
+            for state in unit.opdef.state
+        }
+
+    def feature_shape(self, value: str) -> tuple[int, ...]:
+        """Shape of a value without batch and time."""
         return tuple(int(dim) for dim in self.types[value].shape)
 
     def _arriving(self, binding: Binding, t: int) -> Array:
@@ -298,7 +303,7 @@ class _Run:
         past: Array = ring[(t - binding.delay_steps) % len(ring)]
         return past.copy()
 
-    def _evaluate(self, unit: _Unit, t: int) -> None:
+    def _evaluate(self, unit: Unit, t: int) -> None:
         name = unit.node.name
         inputs: dict[str, Any] = {}
         for port in unit.opdef.inputs:
@@ -313,7 +318,7 @@ class _Run:
         bound = self.bound[name]
         bound.t = t
         state = self.state.get(name, {})
-        outputs = self._call(unit, unit.opdef.step, bound, inputs, state)
+        outputs = self.call(unit, unit.opdef.step, bound, inputs, state)
         if unit.opdef.finish is None:
             self._store(unit, outputs, t)
         for variable, array in state.items():
@@ -321,7 +326,7 @@ class _Run:
             if key in self.wanted and variable not in unit.node.outputs:
                 self._record(key, array, t, True)
 
-    def _store(self, unit: _Unit, outputs: Outputs, t: int = 0) -> None:
+    def _store(self, unit: Unit, outputs: Outputs, t: int = 0) -> None:
         for port, array in zip(unit.node.outputs, outputs, strict=True):
             self._put(unit.node.value(port), array, t)
 
@@ -338,7 +343,7 @@ class _Run:
             self.found[name] = np.empty((self.batch, self.steps, *array.shape[1:]), array.dtype)
         self.found[name][:, t] = array
 
-    def _call(self, unit: _Unit, function: Any, *arguments: Any) -> Any:
+    def call(self, unit: Unit, function: Any, *arguments: Any) -> Any:
         """Call an operator's code; what a plugin raises becomes a PluginError."""
         try:
             return function(*arguments)
