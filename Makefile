@@ -11,6 +11,7 @@ JOBS ?= 2
 PYTHON := .venv/bin/python
 PYTEST := $(PYTHON) -m pytest -n $(JOBS)
 VENV := .venv/.installed-$(EXTRAS)
+VENV_PROTO := .venv-proto/.installed
 VENV_WHEEL := .venv-wheel/.created
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -33,8 +34,8 @@ types: $(VENV)  ## static types
 	$(PYTHON) -m mypy
 
 .PHONY: drift
-drift: $(VENV) buf  ## are the generated files up to date?
-	$(PYTHON) proto/generate.py --check
+drift: $(VENV) $(VENV_PROTO) buf  ## are the generated files up to date?
+	.venv-proto/bin/python proto/generate.py --check
 	$(PYTHON) -m snnir.ops.doc --check
 
 .PHONY: buf
@@ -54,11 +55,12 @@ wheel: $(VENV)  ## dist/: the sdist, and the wheel built from it
 	rm -rf dist
 	$(PYTHON) -m build
 
-# The suite runs on a copy, so that nothing but the wheel can be imported.
+# The suite runs on a copy, so that nothing but the wheel can be imported, and with the oldest
+# protobuf that is supported.
 .PHONY: wheel-test
 wheel-test: wheel $(VENV_WHEEL)  ## the test suite, on the wheel and the newest CPython
 	.venv-wheel/bin/python -m pip uninstall -qq --yes snnir
-	.venv-wheel/bin/python -m pip install --quiet "$$(echo dist/*.whl)[test]"
+	.venv-wheel/bin/python -m pip install --quiet "$$(echo dist/*.whl)[test]" protobuf==5.29.6
 	copy=$$(mktemp -d) && trap 'rm -rf "$$copy"' EXIT && \
 	cp -R tests pyproject.toml "$$copy" && cd "$$copy" && \
 	"$(CURDIR)/.venv-wheel/bin/python" -m pytest -n $(JOBS) -m "not slow"
@@ -77,8 +79,8 @@ format: $(VENV)  ## apply the style
 	$(PYTHON) -m ruff format
 
 .PHONY: proto
-proto: $(VENV)  ## regenerate the protobuf code
-	$(PYTHON) proto/generate.py
+proto: $(VENV_PROTO)  ## regenerate the protobuf code
+	.venv-proto/bin/python proto/generate.py
 
 .PHONY: docs
 docs: $(VENV)  ## regenerate the operator reference
@@ -94,7 +96,7 @@ bless: $(VENV)  ## accept what the code writes now as the golden files
 
 .PHONY: clean
 clean:  ## remove environments, builds and caches
-	rm -rf .venv .venv-wheel build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-proto .venv-wheel build dist .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The oldest CPython is the one for which every optional dependency exists.
@@ -104,6 +106,13 @@ clean:  ## remove environments, builds and caches
 
 .venv/.installed-%: .venv/.created
 	$(PYTHON) -m pip install --quiet --editable ".[$*]"
+	touch $@
+
+# The pinned generator needs an old protobuf, so it has an environment of its own.
+$(VENV_PROTO): pyproject.toml
+	python=$$(bash tools/find_python.sh oldest) && "$$python" -m venv --clear .venv-proto
+	.venv-proto/bin/python -m pip install --quiet \
+	  "$$(sed -n 's/^proto = \["\(.*\)"\]/\1/p' pyproject.toml)"
 	touch $@
 
 $(VENV_WHEEL): pyproject.toml

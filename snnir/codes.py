@@ -34,9 +34,7 @@ _DAMAGED = "Get the file again from where it came from; it was changed after it 
 
 CODES: Final[dict[str, CodeInfo]] = {
     # Files -------------------------------------------------------------------------------
-    "file.unreadable": CodeInfo(
-        "the file cannot be read", "Check the path and its permissions."
-    ),
+    "file.unreadable": CodeInfo("the file cannot be read", "Check the path and its permissions."),
     "file.unwritable": CodeInfo(
         "the file cannot be written",
         "Check the folder, its permissions and the free space. A file that was there is unchanged.",
@@ -53,7 +51,9 @@ CODES: Final[dict[str, CodeInfo]] = {
     "format.blob-digest": CodeInfo("the weights do not match their SHA-256", _DAMAGED),
     "format.blob-index": CodeInfo("a tensor refers to a blob that is not there", _DAMAGED),
     "format.length": CodeInfo("a tensor's bytes do not fit its dtype and shape", _DAMAGED),
-    "format.value-index": CodeInfo("an edge or output refers to a value that is not there", _DAMAGED),
+    "format.value-index": CodeInfo(
+        "an edge or output refers to a value that is not there", _DAMAGED
+    ),
     "format.enum": CodeInfo(
         "an enum has a value that is not allowed", "Write the file again with a correct writer."
     ),
@@ -63,7 +63,12 @@ CODES: Final[dict[str, CodeInfo]] = {
     "format.order": CodeInfo(
         "a list is not sorted or has a key twice", "Write the file again with a correct writer."
     ),
-    "format.limit": CodeInfo("a limit of the format is exceeded", "See snnir/limits.py."),
+    "format.unfit": CodeInfo(
+        "the format cannot hold this", "Correct it; `snnir check` lists what else is wrong."
+    ),
+    "format.limit": CodeInfo(
+        "a limit of the format is exceeded", "See the limits in proto/spec/format.md."
+    ),
     "format.unknown-field": _warning(
         "the file holds a field that this version does not know; it is not kept",
         "Update snnir to keep what the field says.",
@@ -74,7 +79,8 @@ CODES: Final[dict[str, CodeInfo]] = {
     ),
     # Graph -------------------------------------------------------------------------------
     "graph.name": CodeInfo(
-        "a name is not allowed", "Use letters, digits, '_', '.', '/' and '-'; start with a letter or '_'."
+        "a name is not allowed",
+        "Use letters, digits, '_', '.', '/' and '-'; start with a letter or '_'.",
     ),
     "graph.duplicate-name": CodeInfo("a name is used twice", "Rename one of them."),
     "graph.duplicate-edge": CodeInfo(
@@ -107,6 +113,10 @@ CODES: Final[dict[str, CodeInfo]] = {
         "an operator has no implementation here",
         "Install the package that provides its domain (entry point group 'snnir.ops').",
     ),
+    "op.upgrade": CodeInfo(
+        "a node cannot be brought to a newer version of its operator",
+        "Keep the model as it is: older versions stay readable. Or rebuild this node.",
+    ),
     "op.opset": CodeInfo(
         "a domain in use is not among the model's operator sets", "Add the domain and its version."
     ),
@@ -123,9 +133,7 @@ CODES: Final[dict[str, CodeInfo]] = {
     "type.declared": CodeInfo(
         "a declared output type differs from the inferred one", "Remove or correct the declaration."
     ),
-    "type.open": CodeInfo(
-        "a type cannot be inferred", "Declare the node's output types."
-    ),
+    "type.open": CodeInfo("a type cannot be inferred", "Declare the node's output types."),
     "type.quantisation": CodeInfo(
         "a quantisation does not fit its tensor", "Correct scale, zero point, axis or bits."
     ),
@@ -151,12 +159,67 @@ CODES: Final[dict[str, CodeInfo]] = {
     "run.record": CodeInfo(
         "a value to record does not exist", "Name an output, a value 'node:port' or a state."
     ),
-    "run.steps": CodeInfo("a number of steps is not possible", "Give a whole number of at least 1."),
+    "run.steps": CodeInfo(
+        "a number of steps is not possible", "Give a whole number of at least 1."
+    ),
     "run.capability": CodeInfo(
         "the backend cannot run this model exactly", "Use another backend, or change the node."
     ),
     # Plugins -----------------------------------------------------------------------------
     "plugin.unknown": CodeInfo("no such plugin", "`snnir plugins` lists those installed."),
     "plugin.broken": CodeInfo("a plugin failed to load", "Reinstall or update its package."),
+    "convert.method": CodeInfo(
+        "the method cannot carry this over", "Use another method; see `snnir convert --help`."
+    ),
     "plugin.missing-dependency": CodeInfo("a package is not installed", "Install it."),
+    # HDF5 --------------------------------------------------------------------------------
+    "hdf5.malformed": CodeInfo("the HDF5 data is damaged", _DAMAGED),
+    "hdf5.missing": CodeInfo("an HDF5 object is not there, or of another kind", _DAMAGED),
+    "hdf5.link": CodeInfo(
+        "an HDF5 link is not a plain one",
+        "Write the file again without soft, external and circular links.",
+    ),
+    "hdf5.storage": CodeInfo(
+        "HDF5 data is not stored as it should be",
+        "Write the file again without external storage, virtual datasets and missing data.",
+    ),
+    "hdf5.type": CodeInfo(
+        "an HDF5 element type is not allowed", "Write numbers or strings; nothing else is read."
+    ),
+    "hdf5.filter": CodeInfo(
+        "an HDF5 compression is not allowed", "Write the file again with gzip or uncompressed."
+    ),
+    "hdf5.limit": CodeInfo(
+        "an HDF5 file exceeds a limit", "Raise the limit if you trust the file."
+    ),
+    # Keras -------------------------------------------------------------------------------
+    "keras.not-keras": CodeInfo(
+        "this is not a saved Keras model",
+        "Give a file written by model.save('name.keras') or model.save('name.h5').",
+    ),
+    "keras.archive": CodeInfo("the .keras archive is damaged or not allowed", _DAMAGED),
+    "keras.config": CodeInfo("the network's configuration is malformed", _DAMAGED),
+    "keras.weights": CodeInfo("weights are missing or do not fit", _DAMAGED),
+    "keras.limit": CodeInfo("a saved Keras model exceeds a limit", "Build a smaller network."),
+    "keras.version": CodeInfo(
+        "the file was written by a Keras that is not supported",
+        "Load it with the Keras that wrote it, or Keras 2, and save it again.",
+    ),
+    "keras.model": CodeInfo(
+        "this kind of Keras model cannot be read",
+        "Build it as keras.Sequential or with the functional API, copy the weights and save it.",
+    ),
+    "keras.layer": CodeInfo(
+        "a layer cannot be carried over", "Replace the layer, or remove it from the saved network."
+    ),
+    "keras.argument": CodeInfo(
+        "a layer's argument cannot be carried over", "Build the layer without it."
+    ),
+    "keras.call": CodeInfo(
+        "the way a layer is called cannot be carried over", "Call the layer on tensors alone."
+    ),
+    "keras.precision": _warning(
+        "a layer computes in another precision than float32, which is what it now computes in",
+        "Nothing has to be done; results differ by the rounding of the other precision.",
+    ),
 }

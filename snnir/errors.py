@@ -49,9 +49,9 @@ class Diagnostic:
 
     def __str__(self) -> str:
         origin = f" (from layer '{self.source}')" if self.source else ""
-        return (
+        return _one_line(
             f"{self.severity} [{self.code}] {self.where}{origin}: {self.title}: "
-            f"found {self.found}; allowed: {self.allowed}. {self.remedy}"
+            f"found {self.found}; allowed: {self.allowed.rstrip('.')}. {self.remedy}"
         )
 
     def to_json(self) -> dict[str, str]:
@@ -66,6 +66,13 @@ class Diagnostic:
             "allowed": self.allowed,
             "remedy": self.remedy,
         }
+
+
+def _one_line(text: str) -> str:
+    """Without characters that could act on a terminal: names in a file may hold any."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class SnnirError(Exception):
@@ -136,14 +143,16 @@ class SnnirWarning(UserWarning):
     """A finding that does not stop the work."""
 
 
-def raise_errors(
-    diagnostics: Iterable[Diagnostic], error: type[SnnirError] = ModelError
-) -> None:
+def raise_errors(diagnostics: Iterable[Diagnostic], error: type[SnnirError] = ModelError) -> None:
     """Raise ``error`` with all findings if any of them is an error.
 
     Raises:
+        UnsupportedVersion: If nothing is wrong but that a newer version is needed.
         SnnirError: Of the given class.
     """
     findings = tuple(diagnostics)
-    if any(finding.severity == "error" for finding in findings):
+    codes = [finding.code for finding in findings if finding.severity == "error"]
+    if codes and all(code.startswith("version.") for code in codes):
+        raise UnsupportedVersion(findings)
+    if codes:
         raise error(findings)

@@ -18,9 +18,17 @@ MAX_RANK: Final = 16
 MAX_ELEMENTS: Final = 1 << 48
 """Elements of one tensor; above it the number of bytes could leave 64 bits."""
 
-MAX_BLOBS: Final = 1 << 24
+MAX_BLOBS: Final = 1 << 20
+MAX_FIELDS: Final = 1 << 22
+"""Top-level fields of a file: header, padding and blobs together."""
+
 MAX_DELAY_STEPS: Final = 1 << 20
 MAX_STEPS: Final = 1 << 31
+MAX_UNKNOWN: Final = 100
+"""Places with unknown fields that a reader names one by one."""
+
+MAX_UNKNOWN_BYTES: Final = 1 << 20
+"""Unknown content of a header above which a reader says how much it is, not where."""
 
 INLINE_BYTES: Final = 4096
 """A writer stores a tensor of at most this many bytes in the header."""

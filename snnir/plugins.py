@@ -6,7 +6,7 @@ Groups: ``snnir.ops`` (operator sets: an iterable of ``OpDef``, named after its 
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from importlib import metadata
 from typing import Any, Final
 
@@ -15,7 +15,7 @@ from snnir.errors import Diagnostic, MissingDependency, PluginError
 KINDS: Final = ("ops", "backends", "frontends", "targets")
 
 
-@lru_cache(maxsize=None)
+@cache
 def _entry_points(kind: str) -> dict[str, metadata.EntryPoint]:
     return {point.name: point for point in metadata.entry_points(group=f"snnir.{kind}")}
 

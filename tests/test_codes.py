@@ -13,7 +13,6 @@ import importlib.util
 import os
 import re
 import sys
-import textwrap
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -45,6 +44,7 @@ from snnir.ops import registry
 from snnir.passes.upgrade import upgrade
 from snnir.proto.v1 import snnir_pb2 as pb
 from snnir.runtime.backend import find_backend
+from tests.plugins import install_plugin
 
 Situation = Callable[[Path], Iterable[Diagnostic] | None]
 
@@ -553,16 +553,6 @@ def _(folder: Path) -> None:
 # Plugins ---------------------------------------------------------------------------------------
 
 
-def install(folder: Path, module: str, *entry_points: str) -> None:
-    """A distribution with one module, in a folder that is on the path during each case."""
-    (folder / "acme_plugin.py").write_text(textwrap.dedent(module), "utf-8")
-    info = folder / "acme_plugin-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: acme-plugin\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("\n".join(entry_points) + "\n", "utf-8")
-    registry.refresh()
-
-
 @pytest.fixture
 def plugin_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.syspath_prepend(tmp_path)
@@ -579,13 +569,15 @@ def _(folder: Path) -> None:
 
 @raises("plugin.broken", PluginError)
 def _(folder: Path) -> None:
-    install(folder, "1 / 0", "[snnir.backends]", "acme = acme_plugin:Backend")
+    install_plugin(folder, "1 / 0", "[snnir.backends]", "acme = acme_plugin:Backend")
     find_backend("acme")
 
 
 @raises("plugin.missing-dependency", MissingDependency)
 def _(folder: Path) -> None:
-    install(folder, "import surely_not_installed", "[snnir.frontends]", "acme = acme_plugin:Reader")
+    install_plugin(
+        folder, "import surely_not_installed", "[snnir.frontends]", "acme = acme_plugin:Reader"
+    )
     plugins.load("frontends", "acme")
 
 

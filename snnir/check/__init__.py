@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from snnir.check.examples import check_examples
-from snnir.check.structure import check_structure
-from snnir.check.values import check_values
+from snnir.check.structure import check_labels, check_structure
+from snnir.check.values import TensorChecker, check_values
 from snnir.errors import Diagnostic
 from snnir.infer import infer_types
 from snnir.ir.model import Model
-from snnir.ops.registry import Resolver
+from snnir.opsets import usable_operators
 
 __all__ = ["check"]
 
@@ -25,11 +25,13 @@ def check(model: Model, *, values: bool = True) -> list[Diagnostic]:
         them into an exception.
     """
     findings = list(model.findings)
-    resolve = Resolver(model.opsets)
-    sound = check_structure(model, resolve, findings)
-    types = infer_types(model.graph, resolve, findings) if sound else {}
+    resolve = usable_operators(model)
+    check_structure(model, resolve, findings)
+    inferred: set[str] = set()
+    types = infer_types(model.graph, resolve, findings, inferred=inferred)
+    check_labels(model.graph, types, findings)
+    tensors = TensorChecker(findings)
     if values:
-        check_values(model, resolve, types, findings)
-    if sound:
-        check_examples(model, types, resolve, findings)
+        check_values(model, resolve, types, inferred, tensors)
+    check_examples(model, types, resolve, tensors if values else None, findings)
     return findings

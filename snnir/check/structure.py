@@ -3,45 +3,56 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 
 from snnir import limits
 from snnir.errors import Diagnostic
-from snnir.ir.graph import Graph, Node
-from snnir.ir.model import Model
-from snnir.ir.traversal import ancestors, find_cycle, producer, topological_order
-from snnir.ops import registry
+from snnir.ir.graph import Binding, Graph, Node
+from snnir.ir.model import IR_VERSION, Model
+from snnir.ir.traversal import ancestors, find_cycles, producer, topological_order
+from snnir.ir.types import ValueType, format_shape
+from snnir.ops.schema import Arity, OpDef
+from snnir.opsets import Resolve, check_domains
 
 
-def check_structure(
-    model: Model, resolve: registry.Resolver, findings: list[Diagnostic]
-) -> bool:
+def check_structure(model: Model, resolve: Resolve, findings: list[Diagnostic]) -> bool:
     """Check names, edges, cycles and operators.
 
     Returns:
-        Whether the graph is sound enough for types to be inferred.
+        Whether every edge refers to a value and every cycle has a delay.
     """
     graph = model.graph
     _check_header(model, findings)
     _check_names(graph, findings)
-    sound = _check_edges(graph, findings)
+    sound = _check_edges(graph, resolve, findings)
     _check_operators(model, resolve, findings)
     _, left = topological_order(graph)
-    if left:
-        cycle = find_cycle(left)
+    for cycle in find_cycles(left):
         path = " -> ".join(cycle[:8]) + (" -> ..." if len(cycle) > 8 else f" -> {cycle[0]}")
         findings.append(
             Diagnostic("graph.undelayed-cycle", "graph", path, "a delay in every cycle")
         )
-        sound = False
-    if not graph.outputs:
-        findings.append(Diagnostic("graph.no-output", "graph", "no output", "at least one"))
-    elif sound:
+    if graph.outputs:
         _check_reachable(graph, findings)
-    return sound
+    else:
+        findings.append(Diagnostic("graph.no-output", "graph", "no output", "at least one"))
+    return sound and not left
 
 
 def _check_header(model: Model, findings: list[Diagnostic]) -> None:
+    if model.ir_version != IR_VERSION:
+        findings.append(
+            Diagnostic("version.ir", "model", f"version {model.ir_version}", f"{IR_VERSION}")
+        )
+    for domain, version in model.opsets.items():
+        if not limits.DOMAIN.fullmatch(domain):
+            findings.append(
+                Diagnostic("graph.name", "operator sets", f"{domain[:80]!r}", limits.DOMAIN.pattern)
+            )
+        if version < 1:
+            where = f"operator sets, domain '{domain}'"
+            findings.append(Diagnostic("value.range", where, f"version {version}", ">= 1"))
     time = model.time
     if not (math.isfinite(time.dt) and time.dt > 0):
         findings.append(Diagnostic("value.time", "time base, dt", f"{time.dt} s", "above 0 s"))
@@ -57,11 +68,18 @@ def _check_header(model: Model, findings: list[Diagnostic]) -> None:
 
 
 def _check_names(graph: Graph, findings: list[Diagnostic]) -> None:
-    def check(name: str, where: str) -> None:
-        if not limits.NAME.fullmatch(name):
-            findings.append(
-                Diagnostic("graph.name", where, f"{name[:80]!r}", limits.NAME.pattern)
-            )
+    allowed: set[str] = set()
+
+    def check(names: Iterable[str], where: str) -> None:
+        for name in names:
+            if name in allowed:
+                continue
+            if limits.NAME.fullmatch(name):
+                allowed.add(name)
+            else:
+                findings.append(
+                    Diagnostic("graph.name", where, f"{name[:80]!r}", limits.NAME.pattern)
+                )
 
     def unique(names: Iterable[str], where: str) -> None:
         seen: set[str] = set()
@@ -72,8 +90,10 @@ def _check_names(graph: Graph, findings: list[Diagnostic]) -> None:
                 )
             seen.add(name)
 
+    check([graph.name], "graph")
     for entry in graph.inputs:
-        check(entry.name, "inputs")
+        check([entry.name], "inputs")
+        check(_symbols(entry.type), f"input '{entry.name}', shape")
         if entry.layout and len(entry.layout) != len(entry.type.shape):
             findings.append(
                 Diagnostic(
@@ -84,22 +104,37 @@ def _check_names(graph: Graph, findings: list[Diagnostic]) -> None:
                 )
             )
     for key, node in graph.nodes.items():
-        check(node.name, "nodes")
+        check([node.name], "nodes")
+        where = f"node '{node.name}'"
         if key != node.name:
             findings.append(
                 Diagnostic("graph.name", "nodes", f"'{node.name}' under key '{key}'", "its name")
             )
-        for port in node.outputs:
-            check(port, f"node '{node.name}', outputs")
+        check(node.outputs, f"{where}, outputs")
+        check((binding.port for binding in node.inputs), f"{where}, inputs")
+        check(node.attributes, f"{where}, attributes")
+        check(node.parameters, f"{where}, parameters")
+        for value_type in node.output_types:
+            check(_symbols(value_type), f"{where}, output types")
         if len(node.outputs) > 1:
-            unique(node.outputs, f"node '{node.name}', outputs")
-    for output in graph.outputs:
-        check(output.name, "outputs")
-    unique([*(entry.name for entry in graph.inputs), *graph.nodes], "inputs and nodes")
+            unique(node.outputs, f"{where}, outputs")
+    check((output.name for output in graph.outputs), "outputs")
+    names = (node.name for node in graph.nodes.values())
+    unique(chain((entry.name for entry in graph.inputs), names), "inputs and nodes")
     unique((output.name for output in graph.outputs), "outputs")
 
 
-def _check_edges(graph: Graph, findings: list[Diagnostic]) -> bool:
+def _symbols(value_type: ValueType) -> Iterator[str]:
+    return (dim for dim in value_type.shape if isinstance(dim, str))
+
+
+def takes_a_list(opdef: OpDef | None, port: str) -> bool:
+    """Whether a port combines its values in order, so that one may come twice (x * x)."""
+    found = None if opdef is None else opdef.input(port)
+    return found is not None and found.arity is Arity.LIST
+
+
+def _check_edges(graph: Graph, resolve: Resolve, findings: list[Diagnostic]) -> bool:
     values = set(graph.value_names())
     sound = True
 
@@ -115,30 +150,32 @@ def _check_edges(graph: Graph, findings: list[Diagnostic]) -> bool:
         )
 
     for node in graph.nodes.values():
-        for index, binding in enumerate(node.inputs):
-            where = f"node '{node.name}' ({node.op}), input '{binding.port}'"
+        seen: set[Binding] = set()
+        for binding in node.inputs:
             if binding.source not in values:
-                dangling(where, binding.source, node.source)
+                dangling(_edge(node, binding), binding.source, node.source)
                 sound = False
             if not 0 <= binding.delay_steps <= limits.MAX_DELAY_STEPS:
                 findings.append(
                     Diagnostic(
                         "graph.delay",
-                        where,
+                        _edge(node, binding),
                         f"a delay of {binding.delay_steps} steps",
                         f"0 to {limits.MAX_DELAY_STEPS}",
                         source=node.source,
                     )
                 )
-                sound = False
-            if index and len(node.inputs) <= 64 and binding in node.inputs[:index]:
-                _duplicate_edge(node, index, findings)
-        if len(node.inputs) > 64 and len(set(node.inputs)) != len(node.inputs):
-            seen: set[object] = set()
-            for index, binding in enumerate(node.inputs):
-                if binding in seen:
-                    _duplicate_edge(node, index, findings)
-                seen.add(binding)
+            if binding in seen and not takes_a_list(resolve(node.op), binding.port):
+                findings.append(
+                    Diagnostic(
+                        "graph.duplicate-edge",
+                        _edge(node, binding),
+                        f"'{binding}' again",
+                        "each edge once",
+                        source=node.source,
+                    )
+                )
+            seen.add(binding)
     for output in graph.outputs:
         if output.value not in values:
             dangling(f"output '{output.name}'", output.value)
@@ -146,57 +183,12 @@ def _check_edges(graph: Graph, findings: list[Diagnostic]) -> bool:
     return sound
 
 
-def _duplicate_edge(node: Node, index: int, findings: list[Diagnostic]) -> None:
-    binding = node.inputs[index]
-    findings.append(
-        Diagnostic(
-            "graph.duplicate-edge",
-            f"node '{node.name}' ({node.op}), input '{binding.port}'",
-            f"'{binding}' again",
-            "each edge once",
-            source=node.source,
-        )
-    )
+def _edge(node: Node, binding: Binding) -> str:
+    return f"node '{node.name}' ({node.op}), input '{binding.port}'"
 
 
-def _check_operators(
-    model: Model, resolve: registry.Resolver, findings: list[Diagnostic]
-) -> None:
-    unusable: set[str] = set()
-    used = dict.fromkeys(node.domain for node in model.graph.nodes.values())
-    for name in used:
-        domain = registry.domain(name)
-        version = model.opsets.get(name)
-        if version is None:
-            findings.append(
-                Diagnostic(
-                    "op.opset",
-                    "operator sets",
-                    f"no version for domain '{name}'",
-                    "a version for every domain in use",
-                )
-            )
-            unusable.add(name)
-        if domain is None:
-            findings.append(
-                Diagnostic(
-                    "op.unknown-domain",
-                    "operator sets",
-                    f"domain '{name}'",
-                    ", ".join(known.name for known in registry.domains()),
-                )
-            )
-            unusable.add(name)
-        elif version is not None and version > domain.version:
-            findings.append(
-                Diagnostic(
-                    "version.opset",
-                    "operator sets",
-                    f"domain '{name}' version {version}",
-                    f"up to {domain.version}",
-                )
-            )
-            unusable.add(name)
+def _check_operators(model: Model, resolve: Resolve, findings: list[Diagnostic]) -> None:
+    unusable = check_domains(model, findings)
     for node in model.graph.nodes.values():
         if node.domain not in unusable and resolve(node.op) is None:
             findings.append(
@@ -212,6 +204,8 @@ def _check_operators(
 
 def _check_reachable(graph: Graph, findings: list[Diagnostic]) -> None:
     needed = ancestors(graph, (output.value for output in graph.outputs))
+    if needed.isdisjoint(graph.nodes) and not any(i.name in needed for i in graph.inputs):
+        return  # no output refers to anything, and that is reported
     for node in graph.nodes.values():
         if node.name not in needed:
             findings.append(
@@ -228,7 +222,23 @@ def _check_reachable(graph: Graph, findings: list[Diagnostic]) -> None:
     for entry in graph.inputs:
         if entry.name not in used:
             findings.append(
+                Diagnostic("graph.unused-input", f"input '{entry.name}'", "no use", "inputs in use")
+            )
+
+
+def check_labels(graph: Graph, types: Mapping[str, ValueType], findings: list[Diagnostic]) -> None:
+    """Check that a classifier's labels are as many as its classes."""
+    for output in graph.outputs:
+        found = types.get(output.value)
+        if not output.labels or found is None:
+            continue
+        classes = found.shape[-1] if found.shape else 0
+        if isinstance(classes, int) and len(output.labels) != classes:
+            findings.append(
                 Diagnostic(
-                    "graph.unused-input", f"input '{entry.name}'", "no use", "inputs in use"
+                    "type.shape",
+                    f"output '{output.name}', labels",
+                    f"{len(output.labels)} labels",
+                    f"as many as the last axis of {format_shape(found.shape)} is long, or none",
                 )
             )

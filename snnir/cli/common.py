@@ -8,14 +8,11 @@ import dataclasses
 import enum
 import json
 import math
-import os
-import secrets
-import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from pathlib import Path
-from typing import Any, BinaryIO, Final, cast
+from typing import Any, BinaryIO, Final
 
+from snnir import files
 from snnir.errors import (
     Diagnostic,
     FileError,
@@ -391,37 +388,7 @@ def write_atomically(name: str, write: Callable[[BinaryIO], object]) -> None:
         with stdout_bytes() as stream:
             write(stream)
         return
-    try:
-        target = Path(name)
-        if target.is_dir():
-            raise OSError(0, "is a directory")
-        if target.exists() and not target.is_file():
-            with open(target, "wb") as device:
-                write(device)
-        else:
-            with _replacing(target) as file:
-                write(file)
-    except (OSError, ValueError) as error:
-        reason = str(getattr(error, "strerror", None) or error).lower()
-        raise FileError(
-            Diagnostic("file.unwritable", f"file '{name}'", reason, "a writable file")
-        ) from error
-
-
-@contextlib.contextmanager
-def _replacing(target: Path) -> Iterator[BinaryIO]:
-    final = target.resolve()
-    temporary = final.with_name(f".{final.name[:64]}.{secrets.token_hex(8)}")
-    try:
-        with open(temporary, "xb") as file:
-            yield cast(BinaryIO, file)
-        if final.exists():
-            os.chmod(temporary, stat.S_IMODE(final.stat().st_mode))
-        os.replace(temporary, final)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
+    files.write_atomically(name, write)
 
 
 def table(rows: Iterable[tuple[str, ...]], gap: int = 2) -> Iterator[str]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+import contextlib
+import enum
+import operator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple, SupportsIndex, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from snnir import limits
 from snnir.errors import Diagnostic, ModelError, raise_errors
-from snnir.infer import Types, infer_node
+from snnir.infer import Types, check_delay, infer_node
 from snnir.ir.graph import AttributeValue, Binding, Graph, GraphInput, GraphOutput, Node
 from snnir.ir.model import Model, TimeBase
 from snnir.ir.tensor import Tensor
@@ -25,8 +30,12 @@ class Value(NamedTuple):
     delay_steps: int = 0
 
     def delayed(self, steps: int) -> Value:
-        """The same value of ``steps`` steps ago."""
-        return Value(self.name, self.delay_steps + steps)
+        """The same value of ``steps`` steps ago.
+
+        Raises:
+            ModelError: If that is not a whole number of at least 0.
+        """
+        return Value(self.name, self.delay_steps + _steps(steps, f"value '{self.name}'"))
 
 
 class _Domain:
@@ -76,10 +85,11 @@ class GraphBuilder:
             metadata: Free text by key.
         """
         self.graph = Graph(name)
-        self.time = TimeBase(dt, steps)
+        self.time = TimeBase(float(dt), _integer(steps, "time base, steps", "value.time"))
         self.metadata = dict(metadata or {})
         self.types: Types = {}
         self._counters: dict[str, int] = {}
+        self._edges: dict[str, set[Binding]] = {}
         self._opsets: dict[str, int] = {}
         self._definitions: dict[str, OpDef] = {}
 
@@ -120,30 +130,29 @@ class GraphBuilder:
             layout: Meaning of the axes, e.g. ``"HWC"``.
 
         Raises:
-            ModelError: If the name is taken.
+            ModelError: If the name is taken or not allowed, or anything else does not fit.
         """
+        raise_errors(self._name_findings(name))
+        where = f"input '{name}'"
+        dims = tuple(
+            dim if isinstance(dim, str) else _integer(dim, where, "type.shape") for dim in shape
+        )
         if isinstance(timing, str):
-            timing = Timing[timing.upper()]
+            timing = _member(Timing, timing, "type.timing", where)
         if isinstance(dtype, str):
-            dtype = DType.parse(dtype)
-        if name in self.graph.nodes or self.graph.input(name):
-            raise ModelError(
-                Diagnostic("graph.duplicate-name", "graph", f"'{name}'", "a new name")
-            )
+            dtype = _member(DType, dtype, "type.dtype", where)
         entry = GraphInput(
             name,
-            ValueType(dtype, tuple(shape), timing),
-            None if scale is None else as_tensor(scale),
-            None if offset is None else as_tensor(offset),
+            ValueType(dtype, dims, timing),
+            self._preprocessing(scale, f"{where}, scale"),
+            self._preprocessing(offset, f"{where}, offset"),
             layout,
         )
         self.graph.inputs.append(entry)
         self.types[name] = entry.value_type
         return Value(name)
 
-    def add(
-        self, op: str, *inputs: Any, name: str = "", source: str = "", **arguments: Any
-    ) -> Any:
+    def add(self, op: str, *inputs: Any, name: str = "", source: str = "", **arguments: Any) -> Any:
         """Add a node.
 
         Args:
@@ -161,13 +170,15 @@ class GraphBuilder:
             ModelError: If the operator is not installed, or anything does not fit.
         """
         opdef = self._definition(op)
-        bindings: list[Binding] = []
-        for port, given in zip(opdef.inputs, inputs, strict=False):
-            bindings += _bindings(port.name, given)
+        name = name or self._name(opdef.name)
+        where = f"node '{name}' ({op})"
         if len(inputs) > len(opdef.inputs):
             raise ModelError(
-                Diagnostic("op.port", op, f"{len(inputs)} inputs", f"{len(opdef.inputs)}")
+                Diagnostic("op.port", where, f"{len(inputs)} inputs", f"{len(opdef.inputs)}")
             )
+        bindings: list[Binding] = []
+        for port, given in zip(opdef.inputs, inputs, strict=False):
+            bindings += _bindings(port.name, given, where)
         attributes: dict[str, AttributeValue] = {}
         parameters: dict[str, Tensor] = {}
         for key, value in arguments.items():
@@ -175,15 +186,15 @@ class GraphBuilder:
                 continue
             parameter = opdef.parameter(key)
             if opdef.input(key) is not None:
-                bindings += _bindings(key, value)
+                bindings += _bindings(key, value, where)
             elif parameter is not None:
-                parameters[key] = as_tensor(
-                    value, None if parameter.dtypes[0].is_float else parameter.dtypes[0]
-                )
+                default = parameter.dtypes[0]
+                with _placed(f"{where}, parameter '{key}'"):
+                    parameters[key] = as_tensor(value, None if default.is_float else default)
             else:
-                attributes[key] = _attribute(value)
+                attributes[key] = _attribute(value, f"{where}, attribute '{key}'")
         node = Node(
-            name or self._name(opdef.name),
+            name,
             op,
             bindings,
             opdef.output_names,
@@ -192,21 +203,11 @@ class GraphBuilder:
             (),
             source,
         )
-        findings: list[Diagnostic] = []
-        if node.name in self.graph.nodes or self.graph.input(node.name):
-            findings.append(
-                Diagnostic("graph.duplicate-name", "graph", f"'{node.name}'", "a new name")
-            )
+        findings = self._name_findings(name)
+        edges: set[Binding] = set()
         for binding in bindings:
-            if binding.source not in self.types:
-                findings.append(
-                    Diagnostic(
-                        "graph.dangling-edge",
-                        f"node '{node.name}' ({op}), input '{binding.port}'",
-                        f"value '{binding.source}'",
-                        "a value of this graph",
-                    )
-                )
+            findings += self._edge_findings(node, binding, edges)
+            edges.add(binding)
         raise_errors(findings)
         infer_node(node, opdef, self.types, findings)
         raise_errors(findings)
@@ -226,7 +227,8 @@ class GraphBuilder:
             delay_steps: Steps of delay, in addition to those of ``value``.
 
         Raises:
-            ModelError: If there is no such node or port, or it takes one binding only.
+            ModelError: If there is no such value, node or port, the port takes one binding
+                only, or the edge is there already.
         """
         target = self.graph.nodes.get(node)
         if target is None:
@@ -243,7 +245,14 @@ class GraphBuilder:
                     "an unknown port" if definition is None else definition.arity.value,
                 )
             )
-        target.inputs.append(Binding(port, value.name, value.delay_steps + delay_steps))
+        delay_steps = _steps(delay_steps, f"node '{node}', input '{port}'")
+        binding = Binding(port, value.name, value.delay_steps + delay_steps)
+        edges = self._edges.get(node)
+        if edges is None:
+            edges = self._edges[node] = set(target.inputs)
+        raise_errors(self._edge_findings(target, binding, edges))
+        edges.add(binding)
+        target.inputs.append(binding)
 
     def output(self, name: str, value: Value, *, labels: Iterable[str] = ()) -> None:
         """Declare an output.
@@ -254,12 +263,20 @@ class GraphBuilder:
             labels: A classifier's classes.
 
         Raises:
-            ModelError: If the value is delayed.
+            ModelError: If there is no such value, it is delayed, or the name is taken or not
+                allowed.
         """
-        if value.delay_steps:
-            raise ModelError(
-                Diagnostic("graph.delay", f"output '{name}'", f"{value.delay_steps}", "no delay")
+        where = f"output '{name}'"
+        findings = _bad_name(name, "outputs")
+        if any(name == known.name for known in self.graph.outputs):
+            findings.append(
+                Diagnostic("graph.duplicate-name", "outputs", f"'{name}'", "a new name")
             )
+        if value.name not in self.types:
+            findings.append(_dangling(where, value.name))
+        if value.delay_steps:
+            findings.append(Diagnostic("graph.delay", where, f"{value.delay_steps}", "no delay"))
+        raise_errors(findings)
         self.graph.outputs.append(GraphOutput(name, value.name, tuple(labels)))
 
     def build(self) -> Model:
@@ -291,12 +308,77 @@ class GraphBuilder:
                 self._opsets[name] = domain.version
         return opdef
 
-    def _name(self, operator: str) -> str:
+    @staticmethod
+    def _preprocessing(value: npt.ArrayLike | None, where: str) -> Tensor | None:
+        with _placed(where):
+            return None if value is None else as_tensor(value)
+
+    def _name(self, kind: str) -> str:
         while True:
-            number = self._counters[operator] = self._counters.get(operator, 0) + 1
-            name = f"{operator.lower()}{number}"
+            number = self._counters[kind] = self._counters.get(kind, 0) + 1
+            name = f"{kind.lower()}{number}"
             if name not in self.graph.nodes and not self.graph.input(name):
                 return name
+
+    def _name_findings(self, name: str) -> list[Diagnostic]:
+        findings = _bad_name(name, "graph")
+        if name in self.graph.nodes or self.graph.input(name):
+            findings.append(Diagnostic("graph.duplicate-name", "graph", f"'{name}'", "a new name"))
+        return findings
+
+    def _takes_a_list(self, op: str, port: str) -> bool:
+        found = self._definition(op).input(port)
+        return found is not None and found.arity is Arity.LIST
+
+    def _edge_findings(
+        self, node: Node, binding: Binding, others: set[Binding]
+    ) -> list[Diagnostic]:
+        where = f"node '{node.name}' ({node.op}), input '{binding.port}'"
+        findings: list[Diagnostic] = []
+        if binding.source not in self.types:
+            findings.append(_dangling(where, binding.source))
+        elif binding in others and not self._takes_a_list(node.op, binding.port):
+            findings.append(
+                Diagnostic("graph.duplicate-edge", where, f"'{binding}' again", "each edge once")
+            )
+        if binding.delay_steps:
+            check_delay(node, binding, self.types, findings)
+        return findings
+
+
+EnumT = TypeVar("EnumT", bound=enum.Enum)
+
+
+def _member(kind: type[EnumT], label: str, code: str, where: str) -> EnumT:
+    for member in kind:
+        if member.name == label.upper():
+            return member
+    allowed = ", ".join(f"'{member.name.lower()}'" for member in kind)
+    raise ModelError(Diagnostic(code, where, f"'{label}'", allowed))
+
+
+def _bad_name(name: str, where: str) -> list[Diagnostic]:
+    if isinstance(name, str) and limits.NAME.fullmatch(name):
+        return []
+    return [Diagnostic("graph.name", where, f"{name!r}"[:80], limits.NAME.pattern)]
+
+
+def _dangling(where: str, value: str) -> Diagnostic:
+    return Diagnostic("graph.dangling-edge", where, f"value '{value}'", "a value of this graph")
+
+
+def _integer(value: SupportsIndex, where: str, code: str) -> int:
+    try:
+        return operator.index(value)
+    except TypeError as error:
+        raise ModelError(Diagnostic(code, where, repr(value), "a whole number")) from error
+
+
+def _steps(value: SupportsIndex, where: str) -> int:
+    steps = _integer(value, where, "graph.delay")
+    if steps < 0:
+        raise ModelError(Diagnostic("graph.delay", where, f"{steps} steps", "at least 0"))
+    return steps
 
 
 def as_tensor(value: Tensor | npt.ArrayLike, dtype: DType | None = None) -> Tensor:
@@ -316,15 +398,35 @@ def as_tensor(value: Tensor | npt.ArrayLike, dtype: DType | None = None) -> Tens
     return Tensor.from_array(value, dtype)
 
 
-def _bindings(port: str, given: Any) -> list[Binding]:
-    values = [given] if isinstance(given, Value) else list(given)
+@contextlib.contextmanager
+def _placed(where: str) -> Iterator[None]:
+    """Makes findings about a tensor say where it was to go."""
+    try:
+        yield
+    except ModelError as error:
+        raise ModelError(replace(d, where=where) for d in error.diagnostics) from error
+
+
+def _bindings(port: str, given: Any, where: str) -> list[Binding]:
+    several = isinstance(given, Iterable) and not isinstance(given, (Value, str))
+    values = list(given) if several else [given]
+    for value in values:
+        if not isinstance(value, Value):
+            raise ModelError(
+                Diagnostic(
+                    "op.port",
+                    f"{where}, input '{port}'",
+                    f"a {type(value).__name__}",
+                    "a value of this builder, or a list of them",
+                )
+            )
     return [Binding(port, value.name, value.delay_steps) for value in values]
 
 
-def _attribute(value: Any) -> AttributeValue:
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, (list, np.ndarray)):
-        return tuple(int(entry) for entry in value)
+def _attribute(value: Any, where: str) -> AttributeValue:
+    if isinstance(value, (np.generic, np.ndarray)):
+        value = value.tolist()
+    if isinstance(value, (list, tuple)):
+        return tuple(_integer(entry, where, "op.attribute") for entry in value)
     result: AttributeValue = value
     return result

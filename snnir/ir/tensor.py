@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 from collections.abc import Iterator
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -25,14 +25,27 @@ Array = npt.NDArray[np.generic]
 
 CHUNK_BYTES: Final = 1 << 18
 
+_RANGES: Final[dict[DType, tuple[int, int]]] = {
+    DType.BOOL: (0, 1),
+    DType.UINT8: (0, 255),
+    **{
+        dtype: (-(1 << (dtype.bits - 1)), (1 << (dtype.bits - 1)) - 1)
+        for dtype in (DType.INT4, DType.INT8, DType.INT16, DType.INT32, DType.INT64)
+    },
+}
+
 
 class MappedBytes:
-    """A stretch of a mapped file. Nothing is read until :meth:`view` is used."""
+    """A stretch of a mapped file. Nothing is read until :meth:`view` is used.
 
-    __slots__ = ("_map", "index", "length", "offset")
+    All tensors of a file that refer to the same blob share one of these.
+    """
+
+    __slots__ = ("_map", "_sha256", "index", "length", "offset")
 
     def __init__(self, mapped: mmap.mmap | bytes, offset: int, length: int, index: int) -> None:
         self._map = mapped
+        self._sha256 = b""
         self.offset = offset
         self.length = length
         self.index = index
@@ -40,6 +53,13 @@ class MappedBytes:
     def view(self) -> memoryview:
         """The bytes, without a copy."""
         return memoryview(self._map)[self.offset : self.offset + self.length]
+
+    def sha256(self) -> bytes:
+        """SHA-256 of the bytes, computed once however many tensors share them."""
+        if not self._sha256:
+            with self.view() as view:
+                self._sha256 = hashlib.sha256(view).digest()
+        return self._sha256
 
 
 class Tensor:
@@ -86,36 +106,29 @@ class Tensor:
 
         Raises:
             ModelError: If the array's type has no counterpart, or a value does not fit the
-                type asked for.
+                type asked for: an integer type takes no number that would change, a float
+                type none that would become infinite.
         """
-        array = np.asarray(values)
-        if not isinstance(values, (np.ndarray, np.generic)) and array.dtype == np.float64:
-            array = array.astype(np.float32)
+        array = _as_array(values)
         if dtype is None:
             dtype = FROM_NUMPY.get(array.dtype.newbyteorder("<"))
-            if dtype is None:
-                raise ModelError(
-                    Diagnostic(
-                        "type.dtype",
-                        "tensor",
-                        f"NumPy type {array.dtype}",
-                        "one of " + ", ".join(str(known) for known in FROM_NUMPY),
-                    )
+        if dtype is None or array.dtype.kind not in "biuf":
+            raise ModelError(
+                Diagnostic(
+                    "type.dtype",
+                    "tensor",
+                    f"NumPy type {array.dtype}",
+                    "one of " + ", ".join(str(known) for known in FROM_NUMPY),
                 )
+            )
         shape = array.shape
         if dtype is DType.BFLOAT16:
             array = _to_bfloat16(array)
         elif dtype is DType.INT4:
-            _check_cast(array, array.astype(np.int8), dtype, -8, 7)
-            array = _pack_int4(array)
+            array = _pack_int4(_cast(array, NUMPY[dtype], dtype))
         elif array.dtype != STORAGE[dtype]:
-            converted = array.astype(STORAGE[dtype])
-            if not dtype.is_float:
-                _check_cast(array, converted, dtype)
-            array = converted
-        array = np.ascontiguousarray(array).view()
-        array.flags.writeable = False
-        return Tensor(dtype, shape, array, quantization)
+            array = _cast(array, STORAGE[dtype], dtype)
+        return Tensor(dtype, shape, _read_only(np.ascontiguousarray(array).view()), quantization)
 
     @property
     def size(self) -> int:
@@ -132,6 +145,11 @@ class Tensor:
         """Whether the elements still are in a mapped file."""
         return isinstance(self._data, MappedBytes)
 
+    @property
+    def identity(self) -> int:
+        """The same number for tensors that are known to share their bytes."""
+        return id(self._data)
+
     def raw(self) -> memoryview:
         """The bytes as the file holds them, without a copy."""
         data = self._data
@@ -139,7 +157,7 @@ class Tensor:
             return memoryview(data)
         if isinstance(data, MappedBytes):
             return data.view()
-        return memoryview(data.reshape(-1).view(np.uint8))
+        return memoryview(cast(Any, data.reshape(-1).view(np.uint8)))
 
     def _stored(self) -> Array:
         data = self._data
@@ -154,32 +172,40 @@ class Tensor:
         A view, except for int4 (unpacked to int8) and bfloat16 (widened to float32).
         Quantised elements stay integers; :meth:`values` gives what they stand for.
         """
-        stored = self._stored()
+        return self._decode(self._stored(), self.size).reshape(self.shape)
+
+    def _decode(self, stored: Array, size: int) -> Array:
         if self.dtype is DType.INT4:
-            stored = _unpack_int4(stored.reshape(-1), self.size)
-        elif self.dtype is DType.BFLOAT16:
-            stored = (stored.astype(np.uint32) << np.uint32(16)).view(np.float32)
-        return stored.reshape(self.shape)
+            return _read_only(_unpack_int4(stored.reshape(-1), size))
+        if self.dtype is DType.BFLOAT16:
+            wide = stored.reshape(-1).astype(np.uint32) << np.uint32(16)
+            return _read_only(wide.view(np.float32))
+        return stored
 
     def values(self) -> Array:
-        """The numbers that the elements stand for: dequantised if quantised."""
-        array = self.numpy()
-        return array if self.quantization is None else self.quantization.apply(array)
+        """The numbers that the elements stand for: dequantised if quantised.
+
+        Raises:
+            ModelError: If the quantisation does not fit the tensor.
+        """
+        if self.quantization is None:
+            return self.numpy()
+        problem = self.quantization.problem(self.dtype, self.shape)
+        if problem is not None:
+            raise ModelError(Diagnostic("type.quantisation", repr(self), *problem))
+        return self.quantization.apply(self.numpy())
 
     def chunks(self) -> Iterator[Array]:
         """The elements, flat, a stretch at a time, so that memory stays bounded."""
         step = max(CHUNK_BYTES // NUMPY[self.dtype].itemsize, 2)
-        if self.dtype in (DType.INT4, DType.BFLOAT16):
-            raw = self.raw()
-            for start in range(0, self.size, step):
-                count = min(step, self.size - start)
-                first = self.dtype.nbytes(start)
-                piece = bytes(raw[first : first + self.dtype.nbytes(count)])
-                yield Tensor(self.dtype, (count,), piece).numpy()
-        else:
-            flat = self._stored().reshape(-1)
-            for start in range(0, self.size, step):
-                yield flat[start : start + step]
+        stored = self._stored().reshape(-1)
+        for start in range(0, self.size, step):
+            stop = min(start + step, self.size)
+            if self.dtype is DType.INT4:
+                piece = stored[start // 2 : (stop + 1) // 2]
+            else:
+                piece = stored[start:stop]
+            yield self._decode(piece, stop - start)
 
     @property
     def recorded_sha256(self) -> bytes:
@@ -188,7 +214,16 @@ class Tensor:
 
     def sha256(self) -> bytes:
         """SHA-256 of the bytes: the one the file gives, otherwise computed."""
-        return self._sha256 or hashlib.sha256(self.raw()).digest()
+        return self._sha256 or self._computed_sha256()
+
+    def _computed_sha256(self) -> bytes:
+        if isinstance(self._data, MappedBytes):
+            return self._data.sha256()
+        return hashlib.sha256(self.raw()).digest()
+
+    def is_intact(self) -> bool:
+        """Whether the bytes have the digest that the file gives, if it gives one."""
+        return not self._sha256 or self._computed_sha256() == self._sha256
 
     def verify(self, where: str = "tensor") -> None:
         """Compare the bytes with the digest that the file gives, if any.
@@ -196,10 +231,9 @@ class Tensor:
         Raises:
             FormatError: If they differ.
         """
-        if self._sha256 and (found := hashlib.sha256(self.raw()).digest()) != self._sha256:
-            raise FormatError(
-                Diagnostic("format.blob-digest", where, found.hex(), self._sha256.hex())
-            )
+        if not self.is_intact():
+            found = self._computed_sha256().hex()
+            raise FormatError(Diagnostic("format.blob-digest", where, found, self._sha256.hex()))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Tensor):
@@ -212,7 +246,7 @@ class Tensor:
             other.quantization,
         ):
             return False
-        return bool(np.array_equal(_bytes_array(self.raw()), _bytes_array(other.raw())))
+        return self._data is other._data or _same_bytes(self.raw(), other.raw())
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -220,38 +254,80 @@ class Tensor:
         return f"Tensor({self.dtype.label}{format_shape(self.shape)})"
 
 
-def _bytes_array(raw: memoryview) -> npt.NDArray[np.uint8]:
-    return np.frombuffer(raw, np.uint8)
+def _same_bytes(a: memoryview, b: memoryview) -> bool:
+    """Whether two stretches of memory hold the same, in bounded memory."""
+    return a.nbytes == b.nbytes and all(
+        bytes(a[start : start + CHUNK_BYTES]) == bytes(b[start : start + CHUNK_BYTES])
+        for start in range(0, a.nbytes, CHUNK_BYTES)
+    )
 
 
-def _check_cast(
-    array: Array, converted: Array, dtype: DType, low: int | None = None, high: int | None = None
-) -> None:
-    fits = np.array_equal(array, converted)
-    if fits and low is not None and high is not None and array.size:
-        fits = bool(np.min(converted) >= low and np.max(converted) <= high)
-    if not fits:
+def _read_only(array: Array) -> Array:
+    array.flags.writeable = False
+    return array
+
+
+def _as_array(values: npt.ArrayLike) -> Array:
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError) as error:
         raise ModelError(
-            Diagnostic(
-                "value.range",
-                "tensor",
-                f"values that change on conversion from {array.dtype} to {dtype.label}",
-                f"values of {dtype.label}",
-                hint="Round and clip the array first.",
-            )
+            Diagnostic("type.dtype", "tensor", str(error), "numbers in a regular array")
+        ) from error
+    if not isinstance(values, (np.ndarray, np.generic)) and array.dtype == np.float64:
+        array = _cast(array, np.dtype(np.float32), DType.FLOAT32)
+    return array
+
+
+def _cast(array: Array, target: np.dtype[Any], dtype: DType) -> Array:
+    """Convert to a NumPy type, on the way to ``dtype``.
+
+    Raises:
+        ModelError: If a number would change to another integer, or become infinite.
+    """
+    with np.errstate(invalid="ignore", over="ignore", under="ignore"):
+        converted = array.astype(target)
+    if dtype.is_float:
+        finite = np.isfinite(converted)
+        fits = bool(finite.all()) or np.array_equal(finite, np.isfinite(array))
+    else:
+        low, high = _RANGES[dtype]
+        fits = not array.size or (
+            array.min().item() >= low
+            and array.max().item() <= high
+            and np.array_equal(array, converted)
         )
+    if not fits:
+        raise _changed(array, dtype)
+    return converted
+
+
+def _changed(array: Array, dtype: DType) -> ModelError:
+    return ModelError(
+        Diagnostic(
+            "value.range",
+            "tensor",
+            f"values that change on conversion from {array.dtype} to {dtype.label}",
+            f"values of {dtype.label}",
+            hint="Round and clip the array first.",
+        )
+    )
 
 
 def _to_bfloat16(array: Array) -> Array:
-    bits = np.ascontiguousarray(array, np.float32).view(np.uint32)
+    single = np.ascontiguousarray(_cast(array, NUMPY[DType.BFLOAT16], DType.BFLOAT16))
+    bits = single.view("<u4")
     odd = (bits >> np.uint32(16)) & np.uint32(1)
     rounded = (bits + np.uint32(0x7FFF) + odd) >> np.uint32(16)
     quiet = (bits >> np.uint32(16)) | np.uint32(0x40)
-    return np.where(np.isnan(array), quiet, rounded).astype("<u2")
+    result = np.where(np.isnan(single), quiet, rounded).astype(STORAGE[DType.BFLOAT16])
+    if np.any((rounded & 0x7FFF == 0x7F80) & np.isfinite(single)):
+        raise _changed(array, DType.BFLOAT16)
+    return result
 
 
 def _pack_int4(array: Array) -> Array:
-    nibbles = array.astype(np.int8).reshape(-1).view(np.uint8) & np.uint8(0x0F)
+    nibbles = array.reshape(-1).view(np.uint8) & np.uint8(0x0F)
     if nibbles.size % 2:
         nibbles = np.append(nibbles, np.uint8(0))
     return cast(Array, nibbles[0::2] | (nibbles[1::2] << np.uint8(4)))

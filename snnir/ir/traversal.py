@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from snnir.ir.graph import Binding, Graph, Node
 
@@ -34,9 +34,10 @@ def topological_order(
     Returns:
         The order, and the nodes that are left over because they are on or behind a cycle.
     """
-    waiting: dict[str, int] = dict.fromkeys(graph.nodes, 0)
+    nodes = {node.name: node for node in graph.nodes.values()}
+    waiting: dict[str, int] = dict.fromkeys(nodes, 0)
     dependents: dict[str, list[str]] = {}
-    for node in graph.nodes.values():
+    for node in nodes.values():
         for binding in node.inputs:
             if follows(node, binding) if follows else not binding.delay_steps:
                 source = producer(binding.source)
@@ -47,35 +48,89 @@ def topological_order(
     order: list[Node] = []
     while ready:
         name = ready.popleft()
-        order.append(graph.nodes[name])
+        order.append(nodes[name])
         for dependent in dependents.get(name, ()):
             waiting[dependent] -= 1
             if not waiting[dependent]:
                 ready.append(dependent)
-    left = [node for name, node in graph.nodes.items() if waiting[name]]
+    left = [node for name, node in nodes.items() if waiting[name]]
     return order, left
 
 
-def find_cycle(nodes: Iterable[Node]) -> list[str]:
-    """Names along one undelayed cycle among nodes that :func:`topological_order` left over.
+def find_cycles(
+    nodes: Iterable[Node], follows: Callable[[Node, Binding], bool] | None = None
+) -> list[list[str]]:
+    """Names along a cycle, in the direction of the edges, for each knot of cycles among nodes.
 
-    Each node left over has a predecessor left over, so walking backwards must come round.
+    Args:
+        nodes: E.g. those that :func:`topological_order` left over.
+        follows: See there.
+
+    Returns:
+        One cycle for each set of nodes that can all reach each other.
     """
     left = {node.name: node for node in nodes}
-    if not left:
-        return []
-    name = next(iter(left))
-    seen: dict[str, int] = {}
-    path: list[str] = []
-    while name not in seen:
-        seen[name] = len(path)
-        path.append(name)
-        name = next(
+    sources = {
+        name: [
             source
-            for binding in left[name].inputs
-            if not binding.delay_steps and (source := producer(binding.source)) in left
-        )
-    return path[seen[name] :][::-1]
+            for binding in node.inputs
+            if (source := producer(binding.source)) in left
+            and (follows(node, binding) if follows else not binding.delay_steps)
+        ]
+        for name, node in left.items()
+    }
+    found = []
+    for component in _strong_components(sources):
+        if len(component) > 1 or component[0] in sources[component[0]]:
+            found.append(_walk_round(component[-1], set(component), sources))
+    return found
+
+
+def _walk_round(name: str, component: set[str], sources: Mapping[str, list[str]]) -> list[str]:
+    """Walks backwards until it comes round, as in a strong component it must."""
+    seen: dict[str, int] = {}
+    while name not in seen:
+        seen[name] = len(seen)
+        name = next(source for source in sources[name] if source in component)
+    return list(seen)[seen[name] :][::-1]
+
+
+def _strong_components(edges: Mapping[str, list[str]]) -> Iterator[list[str]]:
+    """Tarjan's algorithm, without recursion; the node reached first comes last."""
+    index: dict[str, int] = {}
+    lowest: dict[str, int] = {}
+    stack: list[str] = []
+    stacked: set[str] = set()
+    work: list[tuple[str, Iterator[str]]] = []
+
+    def enter(name: str) -> None:
+        index[name] = lowest[name] = len(index)
+        stack.append(name)
+        stacked.add(name)
+        work.append((name, iter(edges[name])))
+
+    for root in edges:
+        if root not in index:
+            enter(root)
+        while work:
+            name, targets = work[-1]
+            for target in targets:
+                if target not in index:
+                    enter(target)
+                    break
+                if target in stacked:
+                    lowest[name] = min(lowest[name], index[target])
+            else:
+                work.pop()
+                if work:
+                    parent = work[-1][0]
+                    lowest[parent] = min(lowest[parent], lowest[name])
+                if lowest[name] == index[name]:
+                    component = [stack.pop()]
+                    while component[-1] != name:
+                        component.append(stack.pop())
+                    stacked.difference_update(component)
+                    yield component
 
 
 def ancestors(graph: Graph, values: Iterable[str]) -> set[str]:

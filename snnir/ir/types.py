@@ -11,14 +11,25 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from snnir import limits
+
 Dim = int | str
 """Length of an axis: a number, or a symbol that stands for one length in a whole graph."""
 
 Shape = tuple[Dim, ...]
 
 
+_BITS: Final = {1: 8, 2: 4, 3: 8, 4: 8, 5: 16, 6: 32, 7: 64, 8: 16, 9: 32, 10: 64, 11: 16}
+
+
 class DType(enum.Enum):
-    """Type of an element. The value is its number in the file."""
+    """Type of an element. The value is its number in the file.
+
+    Attributes:
+        bits: Bits an element takes in the file.
+    """
+
+    bits: int
 
     BOOL = 1
     INT4 = 2
@@ -32,15 +43,15 @@ class DType(enum.Enum):
     FLOAT64 = 10
     BFLOAT16 = 11
 
+    def __init__(self, number: int) -> None:
+        self.bits = _BITS[number]
+
+    __hash__ = object.__hash__  # members are unique, and Enum's own is slow
+
     @property
     def label(self) -> str:
         """Lower-case name, e.g. ``"float32"``."""
         return self.name.lower()
-
-    @property
-    def bits(self) -> int:
-        """Bits an element takes in the file."""
-        return 4 if self is DType.INT4 else 8 * STORAGE[self].itemsize
 
     @property
     def is_float(self) -> bool:
@@ -54,7 +65,7 @@ class DType(enum.Enum):
 
     def nbytes(self, size: int) -> int:
         """Bytes that ``size`` elements take in the file."""
-        return (size + 1) // 2 if self is DType.INT4 else size * STORAGE[self].itemsize
+        return (size * self.bits + 7) // 8
 
     @staticmethod
     def parse(label: str) -> DType:
@@ -154,7 +165,13 @@ class Quantization:
         zero = np.asarray(self.zero_point or 0, np.float64)
         if zero.ndim:
             zero = zero.reshape(shape)
-        return np.asarray((integers.astype(np.float64) - zero) * scale, np.float32)
+        return dequantise(integers, zero, scale)
+
+    def range(self) -> tuple[int, int]:
+        """The smallest and the largest integer of ``bits`` bits."""
+        if self.signed:
+            return -(1 << (self.bits - 1)), (1 << (self.bits - 1)) - 1
+        return 0, (1 << self.bits) - 1
 
     def problem(self, dtype: DType, shape: Sequence[Dim]) -> tuple[str, str] | None:
         """Found and allowed, if this does not fit a tensor of that dtype and shape."""
@@ -172,8 +189,22 @@ class Quantization:
         elif not 0 <= self.axis < len(shape):
             return f"axis {self.axis}", f"an axis of shape {format_shape(shape)}"
         elif shape[self.axis] != len(self.scale):
-            return f"{len(self.scale)} scales", f"{shape[self.axis]}, the length of axis {self.axis}"
+            return (
+                f"{len(self.scale)} scales",
+                f"{shape[self.axis]}, the length of axis {self.axis}",
+            )
         return None
+
+
+def dequantise(
+    integers: npt.NDArray[np.generic],
+    zero_point: npt.NDArray[np.float64] | np.float64,
+    scale: npt.NDArray[np.float64] | np.float64,
+) -> npt.NDArray[np.float32]:
+    """``(integers - zero_point) * scale``, computed in float64 and rounded to float32."""
+    with np.errstate(over="ignore", under="ignore"):
+        values = (integers.astype(np.float64) - zero_point) * scale
+        return np.asarray(values, np.float32)
 
 
 @dataclass(frozen=True)
@@ -199,6 +230,23 @@ class ValueType:
 def format_shape(shape: Sequence[Dim]) -> str:
     """``[28, 28, n]``."""
     return "[" + ", ".join(map(str, shape)) + "]"
+
+
+def shape_problem(shape: Sequence[Dim]) -> tuple[str, str] | None:
+    """Found and allowed, if a shape is beyond the limits of the format.
+
+    The product of the lengths other than 0 is bounded, so that no part of it can overflow.
+    """
+    size = 1
+    for dim in shape[: limits.MAX_RANK]:
+        if isinstance(dim, int) and dim > 0:
+            size *= dim
+    if len(shape) <= limits.MAX_RANK and size <= limits.MAX_ELEMENTS:
+        return None
+    return (
+        f"shape {format_shape(shape[: limits.MAX_RANK + 1])}",
+        f"at most {limits.MAX_RANK} axes and {limits.MAX_ELEMENTS} elements",
+    )
 
 
 def element_count(shape: Sequence[int]) -> int:

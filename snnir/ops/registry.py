@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from functools import cache
 from typing import Final
 
 from snnir import plugins
@@ -53,7 +53,7 @@ class Domain:
         return list(self._versions.get(operator, ()))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _load(name: str) -> Domain | None:
     if name == "snn":
         from snnir.ops.snn import OPERATORS as snn

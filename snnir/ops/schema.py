@@ -366,21 +366,19 @@ class OpDef:
     _attributes: dict[str, Attribute] = field(init=False, repr=False, compare=False)
     _parameters: dict[str, Parameter] = field(init=False, repr=False, compare=False)
     _inputs: dict[str, Port] = field(init=False, repr=False, compare=False)
+    output_names: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    """Names of the output ports."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_attributes", {a.name: a for a in self.attributes})
         object.__setattr__(self, "_parameters", {p.name: p for p in self.parameters})
         object.__setattr__(self, "_inputs", {p.name: p for p in self.inputs})
+        object.__setattr__(self, "output_names", tuple(p.name for p in self.outputs))
 
     @property
     def op(self) -> str:
         """``"domain.Operator"``."""
         return f"{self.domain}.{self.name}"
-
-    @property
-    def output_names(self) -> tuple[str, ...]:
-        """Names of the output ports."""
-        return tuple(port.name for port in self.outputs)
 
     def attribute(self, name: str) -> Attribute:
         """The attribute of that name.

@@ -140,11 +140,10 @@ def _unknown(node: Node, version: int | None) -> Diagnostic:
 
 def _stuck(node: Node, current: OpDef, blocked: OpDef) -> Diagnostic:
     return Diagnostic(
-        "run.capability",
+        "op.upgrade",
         f"node '{node.name}' ({node.op})",
         f"version {current.since_version}, which cannot be upgraded to {blocked.since_version}",
         "operators with an upgrade",
-        hint="Keep the model as it is: older versions stay readable. Or rebuild this node.",
         source=node.source,
     )
 

@@ -65,7 +65,9 @@ class LayerwisePrepared(ReferencePrepared):
         for start in range(0, batch, chunk):
             part = {name: array[start : start + chunk] for name, array in values.items()}
             size = min(chunk, batch - start)
-            for name, array in _LayerwiseRun(self, types, size, steps, wanted).execute(part).items():
+            for name, array in (
+                _LayerwiseRun(self, types, size, steps, wanted).execute(part).items()
+            ):
                 found[name].append(array)
         return {
             name: arrays[0] if len(arrays) == 1 else np.concatenate(arrays)

@@ -227,10 +227,9 @@ class Run:
                         longest.get(binding.source, 0), binding.delay_steps
                     )
         for value, delay in longest.items():
-            value_type = self.types[value]
             self.history[value] = np.zeros(
-                (min(delay, self.steps), self.batch, *value_type.shape),
-                self.prepared.numpy_type(value_type),
+                (min(delay, self.steps), self.batch, *self.feature_shape(value)),
+                self.prepared.numpy_type(self.types[value]),
             )
         return plan
 
@@ -292,7 +291,8 @@ class Run:
 
     def feature_shape(self, value: str) -> tuple[int, ...]:
         """Shape of a value without batch and time."""
-        return tuple(int(dim) for dim in self.types[value].shape)
+        shape = self.types[value].shape
+        return tuple(dim for dim in shape if isinstance(dim, int))
 
     def _arriving(self, binding: Binding, t: int) -> Array:
         if not binding.delay_steps:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from google.protobuf.message import DecodeError, Message
-from google.protobuf.unknown_fields import UnknownFieldSet
+from google.protobuf.message import DecodeError
 
 from snnir import limits
 from snnir.errors import Diagnostic, FormatError, UnsupportedVersion
@@ -26,8 +26,18 @@ from snnir.ir.model import (
     Tolerance,
 )
 from snnir.ir.tensor import MappedBytes, Tensor
-from snnir.ir.types import Dim, DType, Quantization, Rounding, Timing, ValueType, format_shape
+from snnir.ir.types import (
+    Dim,
+    DType,
+    Quantization,
+    Rounding,
+    Timing,
+    ValueType,
+    format_shape,
+    shape_problem,
+)
 from snnir.proto.v1 import snnir_pb2 as pb
+from snnir.serde.unknown import unknown_in_header
 from snnir.serde.wire import Buffer, Layout
 
 T = TypeVar("T")
@@ -47,7 +57,8 @@ class Decoder:
     def __init__(self, data: Buffer, layout: Layout) -> None:
         self._data = data
         self._blobs = layout.blobs
-        self._layout = layout
+        self._unknown = layout.unknown
+        self._mapped: dict[int, MappedBytes] = {}
 
     def decode(self, header: bytes) -> Model:
         """The model.
@@ -59,7 +70,7 @@ class Decoder:
         message = pb.Model()
         try:
             message.ParseFromString(header)
-        except DecodeError as error:
+        except (DecodeError, ValueError, RecursionError) as error:
             raise _fail("format.malformed", "header", str(error), "a Model message") from error
         version = message.ir_version
         if version > IR_VERSION:
@@ -68,7 +79,8 @@ class Decoder:
             )
         if not version:
             raise _fail("format.missing", "field 'ir_version'", "nothing", f"1 to {IR_VERSION}")
-        findings = self._unknown_fields(message)
+        findings = unknown_in_header(message, header, self._unknown)
+        findings = self._unknown.findings() + findings
         opsets = _sorted_unique(
             ((entry.domain, entry.version) for entry in message.opsets), "opsets"
         )
@@ -96,99 +108,75 @@ class Decoder:
             ),
             producer=Producer(message.producer.name, message.producer.version),
             ir_version=version,
-            findings=findings,
+            findings=tuple(findings),
         )
-
-    def _unknown_fields(self, message: pb.Model) -> tuple[Diagnostic, ...]:
-        found = [
-            Diagnostic("format.unknown-field", f"byte {at}", "a top-level field", "known fields")
-            for at in self._layout.unknown
-        ]
-        size = message.ByteSize()
-        known = pb.Model()
-        known.CopyFrom(message)
-        known.DiscardUnknownFields()
-        if known.ByteSize() != size:
-            found += [
-                Diagnostic("format.unknown-field", path, f"field {number}", "known fields")
-                for path, number in _find_unknown(message, "Model")
-            ]
-        return tuple(found)
 
     def _graph(self, message: pb.Graph) -> Graph:
         inputs = [self._input(entry) for entry in message.inputs]
-        graph = Graph(message.name, inputs)
-        values = [entry.name for entry in inputs]
-        names = set(values)
-        if len(names) != len(values):
-            raise _duplicate(values, "inputs")
-        pending: list[tuple[Node, Any]] = []
-        nodes = graph.nodes
-        tensor = self._tensor
-        for entry in message.nodes:
-            name = entry.name
-            outputs = tuple(entry.output_ports)
-            attributes: dict[str, AttributeValue] = {}
-            if entry.attributes:
-                attributes = _sorted_unique(
-                    ((a.name, _attribute(a, name)) for a in entry.attributes),
-                    f"node '{name}', attributes",
-                )
-            parameters: dict[str, Tensor] = {}
-            last = ""
-            for parameter in entry.parameters:
-                key = parameter.name
-                if key <= last:
-                    raise _unsorted(f"node '{name}', parameters", last, key)
-                last = key
-                parameters[key] = tensor(parameter.tensor, name, key)
-            types: tuple[ValueType, ...] = ()
-            if entry.output_types:
-                types = tuple(_value_type(t, f"node '{name}'") for t in entry.output_types)
-                if len(types) != len(outputs):
-                    raise _fail(
-                        "format.malformed",
-                        f"node '{name}'",
-                        f"{len(types)} output types",
-                        f"none or {len(outputs)}",
-                    )
-            if name in names:
-                raise _fail("graph.duplicate-name", "graph", f"'{name}'", "unique names")
-            names.add(name)
-            node = Node(
-                name, entry.op, [], outputs, attributes, parameters, types, entry.source
-            )
-            nodes[name] = node
+        names = [entry.name for entry in inputs]
+        values = names.copy()
+        entries = message.nodes[:]
+        ports: list[tuple[str, ...]] = []
+        for entry in entries:
+            name, outputs = entry.name, tuple(entry.output_ports[:])
+            names.append(name)
+            ports.append(outputs)
             for port in outputs:
                 values.append(f"{name}:{port}")
-            if len(outputs) > 1 and len(set(outputs)) != len(outputs):
-                raise _duplicate(outputs, f"node '{name}', output ports")
-            pending.append((node, entry.inputs))
-        count = len(values)
-        for node, bindings in pending:
-            edges = node.inputs
-            for binding in bindings:
-                number = binding.value
-                if number >= count:
-                    raise _fail(
-                        "format.value-index",
-                        f"node '{node.name}', input '{binding.port}'",
-                        f"value {number}",
-                        f"0 to {count - 1}",
-                    )
-                edges.append(Binding(binding.port, values[number], binding.delay_steps))
+            if len(outputs) > 1:
+                _check_unique(outputs, f"node '{name}', output ports")
+        _check_unique(names, "inputs and nodes")
+        _check_unique(values, "values")
+        graph = Graph(message.name, inputs)
+        nodes, decode = graph.nodes, self._node
+        for entry, outputs in zip(entries, ports, strict=True):
+            nodes[entry.name] = decode(entry, outputs, values)
         for output in message.outputs:
-            if output.value >= count:
-                raise _fail(
-                    "format.value-index",
-                    f"output '{output.name}'",
-                    f"value {output.value}",
-                    f"0 to {count - 1}",
-                )
+            if output.value >= len(values):
+                raise _no_value(f"output '{output.name}'", output.value, values)
             graph.outputs.append(
                 GraphOutput(output.name, values[output.value], tuple(output.labels))
             )
         return graph
+
+    def _node(self, message: pb.Node, outputs: tuple[str, ...], values: list[str]) -> Node:
+        name = message.name
+        try:
+            bindings = [
+                Binding(entry.port, values[entry.value], entry.delay_steps)
+                for entry in message.inputs[:]
+            ]
+        except IndexError:
+            bad = next(entry for entry in message.inputs if entry.value >= len(values))
+            where = f"node '{name}', input '{bad.port}'"
+            raise _no_value(where, bad.value, values) from None
+        attributes: dict[str, AttributeValue] = {}
+        if message.attributes:
+            attributes = _sorted_unique(
+                ((entry.name, _attribute(entry, name)) for entry in message.attributes),
+                f"node '{name}', attributes",
+            )
+        parameters: dict[str, Tensor] = {}
+        last = ""
+        for parameter in message.parameters[:]:
+            key = parameter.name
+            if key <= last:
+                raise _unsorted(f"node '{name}', parameters", last, key)
+            last = key
+            parameters[key] = self._tensor(parameter.tensor, name, key)
+        types: tuple[ValueType, ...] = ()
+        if message.output_types:
+            types = tuple(_value_type(entry, f"node '{name}'") for entry in message.output_types)
+            if len(types) != len(outputs):
+                raise _fail(
+                    "format.malformed",
+                    f"node '{name}'",
+                    f"{len(types)} output types",
+                    f"none or {len(outputs)}",
+                )
+        return Node(
+            name, message.op, bindings, outputs, attributes, parameters, types, message.source
+        )
 
     def _input(self, message: pb.GraphInput) -> GraphInput:
         where = f"input '{message.name}'"
@@ -233,21 +221,19 @@ class Decoder:
         dtype = _DTYPES.get(message.dtype)
         if dtype is None:
             raise _enum(f"'{owner}', tensor '{name}'", "dtype", message.dtype)
-        shape = tuple(message.shape)
-        size = 1
-        for dim in shape:
-            size *= dim
-        if size > limits.MAX_ELEMENTS or len(shape) > limits.MAX_RANK or 0 in shape:
-            self._check_shape(shape, owner, name)
+        shape = tuple(message.shape[:])
+        size = math.prod(shape) if len(shape) <= limits.MAX_RANK else 0
+        if not 0 < size <= limits.MAX_ELEMENTS:  # 0 may hide lengths that overflow without it
+            _check_shape(shape, f"'{owner}', tensor '{name}'")
         nbytes = dtype.nbytes(size)
         quantization = (
             _quantization(message.quantization, f"'{owner}', tensor '{name}'")
             if message.HasField("quantization")
             else None
         )
-        storage = message.WhichOneof("storage")
+        data: bytes = message.inline
+        storage = "inline" if data else message.WhichOneof("storage")
         if storage == "inline":
-            data: bytes = message.inline
             if len(data) != nbytes:
                 raise _length(dtype, shape, owner, name, len(data), nbytes)
             return Tensor(dtype, shape, data, quantization)
@@ -273,23 +259,15 @@ class Decoder:
         offset, length = self._blobs[index]
         if length != nbytes:
             raise _length(dtype, shape, owner, name, length, nbytes)
-        return Tensor(
-            dtype, shape, MappedBytes(self._data, offset, length, index), quantization, digest
-        )
+        mapped = self._mapped.get(index)
+        if mapped is None:
+            mapped = self._mapped[index] = MappedBytes(self._data, offset, length, index)
+        return Tensor(dtype, shape, mapped, quantization, digest)
 
-    @staticmethod
-    def _check_shape(shape: tuple[int, ...], owner: str, name: str) -> None:
-        """The product of the lengths other than 0 is bounded too, so that none can overflow."""
-        size = 1
-        for dim in shape:
-            size *= max(dim, 1)
-        if len(shape) > limits.MAX_RANK or size > limits.MAX_ELEMENTS:
-            raise _fail(
-                "format.limit",
-                f"'{owner}', tensor '{name}'",
-                f"shape {format_shape(shape[: limits.MAX_RANK + 1])}",
-                f"at most {limits.MAX_RANK} axes and {limits.MAX_ELEMENTS} elements",
-            )
+
+def _check_shape(shape: Sequence[Dim], where: str) -> None:
+    if (problem := shape_problem(shape)) is not None:
+        raise _fail("format.limit", where, *problem)
 
 
 def _length(
@@ -307,10 +285,18 @@ def _enum(where: str, field: str, number: int) -> FormatError:
     return _fail("format.enum", f"{where}, field '{field}'", f"{number}", "a defined value")
 
 
-def _duplicate(names: Sequence[str], where: str) -> FormatError:
+def _check_unique(names: Sequence[str], where: str) -> None:
+    if len(set(names)) == len(names):
+        return
     seen: set[str] = set()
-    twice = next(name for name in names if name in seen or seen.add(name))  # type: ignore[func-returns-value]
-    return _fail("graph.duplicate-name", where, f"'{twice}'", "unique names")
+    for name in names:
+        if name in seen:
+            raise _fail("graph.duplicate-name", where, f"'{name}'", "unique names")
+        seen.add(name)
+
+
+def _no_value(where: str, number: int, values: Sequence[str]) -> FormatError:
+    return _fail("format.value-index", where, f"value {number}", f"0 to {len(values) - 1}")
 
 
 def _unsorted(where: str, last: str, key: str) -> FormatError:
@@ -348,20 +334,12 @@ def _value_type(message: pb.ValueType, where: str) -> ValueType:
     if timing is None:
         raise _enum(where, "timing", message.timing)
     shape: list[Dim] = []
-    for dim in message.shape:
+    for dim in message.shape[: limits.MAX_RANK + 1]:
         kind = dim.WhichOneof("dim")
         if kind is None:
             raise _fail("format.missing", f"{where}, shape", "an empty length", "a size or symbol")
         shape.append(dim.size if kind == "size" else dim.symbol)
-    if len(shape) > limits.MAX_RANK or any(
-        isinstance(dim, int) and dim > limits.MAX_ELEMENTS for dim in shape
-    ):
-        raise _fail(
-            "format.limit",
-            where,
-            f"shape {format_shape(shape[: limits.MAX_RANK + 1])}",
-            f"at most {limits.MAX_RANK} axes of at most {limits.MAX_ELEMENTS}",
-        )
+    _check_shape(shape, where)
     quantization = (
         _quantization(message.quantization, where) if message.HasField("quantization") else None
     )
@@ -394,17 +372,3 @@ def _tolerance(message: pb.Tolerance, where: str) -> Tolerance:
     if kind not in makers:
         raise _fail("format.missing", f"{where}, tolerance", "nothing", "a tolerance")
     return makers[kind]()
-
-
-def _find_unknown(message: Message, path: str) -> list[tuple[str, int]]:
-    """Where the unknown fields of a message are, as path and field number."""
-    found = [(path, field.field_number) for field in UnknownFieldSet(message)]
-    for descriptor, value in message.ListFields():
-        if descriptor.type != descriptor.TYPE_MESSAGE:
-            continue
-        if isinstance(value, Message):
-            found += _find_unknown(value, f"{path}.{descriptor.name}")
-        else:
-            for index, entry in enumerate(value):
-                found += _find_unknown(entry, f"{path}.{descriptor.name}[{index}]")
-    return found

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+import contextlib
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, cast
 
 from snnir import limits
 from snnir.errors import Diagnostic, ModelError
 from snnir.ir.graph import AttributeValue, GraphInput, Node
-from snnir.ir.model import Close, Exact, Model, Rate, SpikeShift, Tolerance
+from snnir.ir.model import (
+    IR_VERSION,
+    Close,
+    Exact,
+    Example,
+    Model,
+    Rate,
+    SpikeShift,
+    Tolerance,
+)
 from snnir.ir.tensor import Tensor
-from snnir.ir.types import Quantization, ValueType
+from snnir.ir.types import Dim, Quantization, ValueType, shape_problem
 from snnir.proto.v1 import snnir_pb2 as pb
 
-
 _PROBE: Final = 256
+
+_UNFIT: Final = (TypeError, ValueError, AttributeError, OverflowError)
+"""What protobuf and Python raise for a value of the wrong type or out of range."""
 
 
 class BlobTable:
@@ -22,27 +35,49 @@ class BlobTable:
 
     def __init__(self) -> None:
         self.tensors: list[Tensor] = []
+        self.references: list[pb.BlobRef] = []
+        """Every reference to a blob in the message; their digests are still to be filled in."""
+        self.digests: list[bytes] = []
+        """SHA-256 of each blob, where it has been computed."""
         self._by_identity: dict[int, int] = {}
         self._alike: dict[tuple[int, bytes, bytes], list[int]] = {}
+        self._by_digest: dict[bytes, int] = {}
 
     def index(self, tensor: Tensor) -> int:
         """Number of the blob with this tensor's bytes; a new one if there is none yet."""
-        number = self._by_identity.get(id(tensor))
+        number = self._by_identity.get(tensor.identity)
         if number is None:
-            number = self._by_identity[id(tensor)] = self._find(tensor)
+            number = self._by_identity[tensor.identity] = self._find(tensor)
         return number
 
     def _find(self, tensor: Tensor) -> int:
+        """Bytes are hashed only where length, start and end agree with those of another."""
         with tensor.raw() as raw:
             key = (raw.nbytes, bytes(raw[:_PROBE]), bytes(raw[-_PROBE:]))
-            alike = self._alike.setdefault(key, [])
-            for number in alike:
-                with self.tensors[number].raw() as other:
-                    if raw == other:
-                        return number
+        alike = self._alike.setdefault(key, [])
+        digest = b""
+        if alike:
+            digest = self._digest(tensor)
+            if len(alike) == 1:
+                self._by_digest[self._digest_of(alike[0])] = alike[0]
+            known = self._by_digest.get(digest)
+            if known is not None:
+                return known
+            self._by_digest[digest] = len(self.tensors)
         alike.append(len(self.tensors))
         self.tensors.append(tensor)
+        self.digests.append(digest)
         return alike[-1]
+
+    def _digest_of(self, number: int) -> bytes:
+        if not self.digests[number]:
+            self.digests[number] = self._digest(self.tensors[number])
+        return self.digests[number]
+
+    @staticmethod
+    def _digest(tensor: Tensor) -> bytes:
+        with tensor.raw() as raw:
+            return hashlib.sha256(raw).digest()
 
 
 def encode_model(model: Model, blobs: BlobTable) -> pb.Model:
@@ -51,42 +86,107 @@ def encode_model(model: Model, blobs: BlobTable) -> pb.Model:
     Raises:
         ModelError: If the model holds something that the format cannot say.
     """
+    if model.ir_version != IR_VERSION:
+        raise ModelError(
+            Diagnostic("version.ir", "model", f"version {model.ir_version}", f"{IR_VERSION}")
+        )
     message = pb.Model(ir_version=model.ir_version)
-    message.producer.name = model.producer.name
-    message.producer.version = model.producer.version
-    for domain, version in sorted(model.opsets.items()):
-        message.opsets.add(domain=domain, version=version)
-    message.time.dt = model.time.dt
-    message.time.steps = model.time.steps
+    with _fitting("producer, operator sets, time base or metadata"):
+        message.producer.name = model.producer.name
+        message.producer.version = model.producer.version
+        for domain, version in sorted(model.opsets.items()):
+            _require(limits.DOMAIN.fullmatch(domain) and version > 0, f"{domain!r} {version}")
+            message.opsets.add(domain=domain, version=version)
+        message.time.dt = model.time.dt
+        message.time.steps = model.time.steps
+        for key, value in sorted(model.metadata.items()):
+            message.metadata.add(key=_key(key), value=value)
     _encode_graph(model, message.graph, blobs)
-    for name, example in sorted(model.examples.items()):
-        stored = message.examples.add(name=name, steps=example.steps, origin=example.origin)
-        for key, tensor in sorted(example.inputs.items()):
-            encode_tensor(tensor, stored.inputs.add(name=key).tensor, blobs)
-        for key, expected in sorted(example.expected.items()):
-            entry = stored.expected.add(name=key)
-            encode_tensor(expected.tensor, entry.tensor, blobs)
-            _encode_tolerance(expected.tolerance, entry.tolerance)
-    for key, value in sorted(model.metadata.items()):
-        message.metadata.add(key=key, value=value)
+    for name in sorted(model.examples):
+        with _fitting(f"example '{name}'"):
+            _encode_example(name, model.examples[name], message.examples.add(), blobs)
     return message
+
+
+@contextlib.contextmanager
+def _fitting(where: str) -> Iterator[None]:
+    """Turns what protobuf and Python raise into an error that names the place."""
+    try:
+        yield
+    except _UNFIT as error:
+        raise _unfit(where, error) from error
+
+
+def _unfit(where: str, error: BaseException | str) -> ModelError:
+    return ModelError(Diagnostic("format.unfit", where, str(error), "see proto/spec/format.md"))
+
+
+def _require(condition: object, found: str) -> None:
+    if not condition:
+        raise ValueError(found)
+
+
+def _key(name: str) -> str:
+    _require(name, "an empty name")
+    return name
+
+
+def _encode_example(name: str, example: Example, message: pb.Example, blobs: BlobTable) -> None:
+    message.name = _key(name)
+    message.steps = example.steps
+    message.origin = example.origin
+    for key, tensor in sorted(example.inputs.items(), key=_by_name):
+        encode_tensor(tensor, message.inputs.add(name=_key(key)).tensor, blobs)
+    for key, expected in sorted(example.expected.items(), key=_by_name):
+        entry = message.expected.add(name=_key(key))
+        encode_tensor(expected.tensor, entry.tensor, blobs)
+        _encode_tolerance(expected.tolerance, entry.tolerance)
+
+
+def _by_name(item: tuple[str, object]) -> str:
+    return item[0]
 
 
 def _encode_graph(model: Model, message: pb.Graph, blobs: BlobTable) -> None:
     graph = model.graph
-    message.name = graph.name
-    numbers = {name: number for number, name in enumerate(graph.value_names())}
+    numbers: dict[str, int] = {}
+    names: set[str] = set()
     for entry in graph.inputs:
-        _encode_input(entry, message.inputs.add(), blobs)
+        with _fitting(f"input '{entry.name}'"):
+            _encode_input(entry, message.inputs.add(), blobs)
+        _number_value(entry.name, numbers)
+        names.add(entry.name)
+    for key, node in graph.nodes.items():
+        if key != node.name or key in names:
+            raise ModelError(
+                Diagnostic(
+                    "graph.duplicate-name", "graph", f"node '{node.name}'", "a name of its own"
+                )
+            )
+        for value in node.values():
+            _number_value(value, numbers)
     add_node = message.nodes.add
     for node in graph.nodes.values():
-        _encode_node(node, add_node(), numbers, blobs)
-    for output in graph.outputs:
-        message.outputs.add(
-            name=output.name,
-            value=_number(numbers, output.value, f"output '{output.name}'"),
-            labels=output.labels,
+        try:
+            _encode_node(node, add_node(), numbers, blobs)
+        except _UNFIT as error:
+            raise _unfit(f"node '{node.name}'", error) from error
+    with _fitting("graph name or outputs"):
+        message.name = graph.name
+        for output in graph.outputs:
+            message.outputs.add(
+                name=output.name,
+                value=_number(numbers, output.value, f"output '{output.name}'"),
+                labels=output.labels,
+            )
+
+
+def _number_value(value: str, numbers: dict[str, int]) -> None:
+    if value in numbers:
+        raise ModelError(
+            Diagnostic("graph.duplicate-name", "graph", f"value '{value}'", "unique values")
         )
+    numbers[value] = len(numbers)
 
 
 def _number(numbers: Mapping[str, int], value: str, where: str) -> int:
@@ -129,14 +229,16 @@ def _encode_node(
     message.output_ports.extend(node.outputs)
     if node.attributes:
         for name in sorted(node.attributes):
-            _encode_attribute(node.attributes[name], message.attributes.add(name=name))
+            _encode_attribute(node.attributes[name], message.attributes.add(name=_key(name)))
     if node.parameters:
         for name in sorted(node.parameters):
             parameter = message.parameters.add()
-            parameter.name = name
+            parameter.name = _key(name)
             encode_tensor(node.parameters[name], parameter.tensor, blobs)
-    for value_type in node.output_types:
-        encode_type(value_type, message.output_types.add())
+    if node.output_types:
+        _require(len(node.output_types) == len(node.outputs), "output types, but not one an output")
+        for value_type in node.output_types:
+            encode_type(value_type, message.output_types.add())
     if node.source:
         message.source = node.source
 
@@ -156,15 +258,24 @@ def _encode_attribute(value: AttributeValue, message: pb.Attribute) -> None:
 
 
 def encode_tensor(tensor: Tensor, message: pb.Tensor, blobs: BlobTable) -> None:
-    """A tensor, inline or as a reference to a blob."""
-    message.dtype = tensor.dtype.value
-    if tensor.shape:
-        message.shape.extend(tensor.shape)
-    if tensor.nbytes <= limits.INLINE_BYTES:
-        message.inline = bytes(tensor.raw())
+    """A tensor, inline or as a reference to a blob; inline there is no digest to tell of damage."""
+    message.dtype = cast(Any, tensor.dtype.value)
+    shape, size = tensor.shape, tensor.size
+    if shape:
+        message.shape.extend(shape)
+        if len(shape) > limits.MAX_RANK or not 0 < size <= limits.MAX_ELEMENTS:
+            _check_shape(shape)
+    nbytes = tensor.dtype.nbytes(size)
+    raw = tensor.raw()
+    if raw.nbytes != nbytes:
+        raise ValueError(f"{raw.nbytes} bytes for {tensor}, which takes {nbytes}")
+    if nbytes <= limits.INLINE_BYTES and tensor.is_intact():
+        message.inline = bytes(raw)
     else:
-        message.blob.SetInParent()
-        message.blob.index = blobs.index(tensor)
+        reference = message.blob
+        reference.SetInParent()
+        reference.index = blobs.index(tensor)
+        blobs.references.append(reference)
     if tensor.quantization is not None:
         _encode_quantization(tensor.quantization, message.quantization)
 
@@ -175,15 +286,21 @@ def _encode_quantization(quantization: Quantization, message: pb.Quantization) -
     if quantization.axis is not None:
         message.axis = quantization.axis
     message.bits = quantization.bits
-    message.rounding = quantization.rounding.value
+    message.rounding = cast(Any, quantization.rounding.value)
     message.saturated = quantization.saturated
     message.signed = quantization.signed
 
 
+def _check_shape(shape: Sequence[Dim]) -> None:
+    if (problem := shape_problem(shape)) is not None:
+        raise ValueError(problem[0])
+
+
 def encode_type(value_type: ValueType, message: pb.ValueType) -> None:
     """The type of a value."""
-    message.dtype = value_type.dtype.value
-    message.timing = value_type.timing.value
+    message.dtype = cast(Any, value_type.dtype.value)
+    message.timing = cast(Any, value_type.timing.value)
+    _check_shape(value_type.shape)
     for dim in value_type.shape:
         if isinstance(dim, str):
             message.shape.add(symbol=dim)
@@ -204,15 +321,5 @@ def _encode_tolerance(tolerance: Tolerance, message: pb.Tolerance) -> None:
         message.close.SetInParent()
         message.close.absolute = tolerance.absolute
         message.close.relative = tolerance.relative
-
-
-def blob_references(message: pb.Model) -> list[Any]:
-    """The blob reference of every tensor that has one."""
-    tensors: list[Any] = []
-    for entry in message.graph.inputs:
-        tensors += [entry.scale, entry.offset]
-    tensors += [p.tensor for node in message.graph.nodes for p in node.parameters]
-    for example in message.examples:
-        tensors += [entry.tensor for entry in example.inputs]
-        tensors += [entry.tensor for entry in example.expected]
-    return [tensor.blob for tensor in tensors if tensor.HasField("blob")]
+    else:
+        raise TypeError(f"a tolerance of type {type(tolerance).__name__}")

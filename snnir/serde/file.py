@@ -7,20 +7,20 @@ import hashlib
 import io
 import mmap
 import os
-import secrets
 import stat
 import warnings
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import BinaryIO, Final
+
+from google.protobuf.message import EncodeError, Message
 
 from snnir import limits
-from snnir.errors import Diagnostic, FileError, SnnirWarning
+from snnir.errors import Diagnostic, FileError, ModelError, SnnirWarning
+from snnir.files import file_mode, reason, write_atomically
 from snnir.ir.model import Model
 from snnir.serde import wire
 from snnir.serde.decode import Decoder
-from snnir.serde.encode import BlobTable, blob_references, encode_model
+from snnir.serde.encode import BlobTable, encode_model
 
 _BUFFER: Final = 1 << 18
 _HASH_ASIDE: Final = 1 << 20
@@ -42,20 +42,29 @@ def load(path: str | os.PathLike[str]) -> Model:
         FormatError: If it is not a well-formed model.
         UnsupportedVersion: If it needs a newer version of this library.
     """
-    name = os.fspath(path)
+    name = os.fsdecode(path)
     try:
-        if not stat.S_ISREG(os.stat(name).st_mode):
-            raise OSError(0, "not a regular file")
-        with open(name, "rb") as file:
+        mode = file_mode(name)
+        if mode is None:
+            raise OSError(0, "no such file")
+        if not stat.S_ISREG(mode):
+            raise OSError(0, "is a directory" if stat.S_ISDIR(mode) else "is not a regular file")
+        with open(name, "rb", buffering=0) as file:
             empty = not os.fstat(file.fileno()).st_size
             data: wire.Buffer = (
                 b"" if empty else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             )
-    except (OSError, ValueError) as error:
+
+            def read(offset: int, count: int) -> bytes:
+                file.seek(offset)
+                return file.read(count)
+
+            layout = wire.scan(read, len(data))
+    except OSError as error:
         raise FileError(
-            Diagnostic("file.unreadable", f"file '{name}'", _reason(error), "a readable file")
+            Diagnostic("file.unreadable", f"file '{name}'", reason(error), "a readable file")
         ) from error
-    return _decode(data, len(data))
+    return _decode(data, layout)
 
 
 def loads(data: bytes) -> Model:
@@ -65,22 +74,16 @@ def loads(data: bytes) -> Model:
         FormatError: If they are not a well-formed model.
         UnsupportedVersion: If they need a newer version of this library.
     """
-    return _decode(data, len(data))
+    held = bytes(data)
+    layout = wire.scan(lambda offset, count: held[offset : offset + count], len(held))
+    return _decode(held, layout)
 
 
-def _decode(data: wire.Buffer, size: int) -> Model:
-    layout = wire.scan(data, size)
-    header = bytes(data[wire.HEADER_START : layout.header_end])
-    model = Decoder(data, layout).decode(header)
+def _decode(data: wire.Buffer, layout: wire.Layout) -> Model:
+    model = Decoder(data, layout).decode(layout.header)
     for finding in model.findings:
-        warnings.warn(str(finding), SnnirWarning, stacklevel=4)
+        warnings.warn(str(finding), SnnirWarning, stacklevel=3)
     return model
-
-
-def _reason(error: BaseException) -> str:
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.lower()
-    return str(error)
 
 
 def save(model: Model, path: str | os.PathLike[str], *, digests: bool = True) -> None:
@@ -98,48 +101,22 @@ def save(model: Model, path: str | os.PathLike[str], *, digests: bool = True) ->
         FileError: If the file cannot be written; what was there is unchanged.
         ModelError: If the model holds something that the format cannot say.
     """
-    target = Path(path)
-    try:
-        if target.exists() and not target.is_file():
-            if target.is_dir():
-                raise OSError(0, "is a directory")
-            with open(target, "wb") as device:
-                device.write(to_bytes(model))
-        else:
-            with _replacing(target) as file:
-                write(model, file, digests=digests)
-    except OSError as error:
-        raise FileError(
-            Diagnostic("file.unwritable", f"file '{target}'", _reason(error), "a writable file")
-        ) from error
+    write_atomically(path, lambda file: write(model, file, digests=digests))
 
 
-def to_bytes(model: Model) -> bytes:
+def to_bytes(model: Model, *, digests: bool = True) -> bytes:
     """The file as bytes. Equal models give equal bytes.
+
+    Args:
+        model: The model.
+        digests: Whether large tensors get a SHA-256.
 
     Raises:
         ModelError: If the model holds something that the format cannot say.
     """
     buffer = io.BytesIO()
-    write(model, buffer)
+    write(model, buffer, digests=digests)
     return buffer.getvalue()
-
-
-@contextlib.contextmanager
-def _replacing(target: Path) -> Iterator[BinaryIO]:
-    """A new file that replaces ``target`` if all goes well, and vanishes otherwise."""
-    final = target.resolve()
-    temporary = final.with_name(f".{final.name[:64]}.{secrets.token_hex(8)}")
-    try:
-        with open(temporary, "xb", buffering=_BUFFER) as file:
-            yield cast(BinaryIO, file)
-        if final.exists():
-            os.chmod(temporary, stat.S_IMODE(final.stat().st_mode))
-        os.replace(temporary, final)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
 
 
 def write(model: Model, file: BinaryIO, *, digests: bool = True) -> None:
@@ -154,11 +131,11 @@ def write(model: Model, file: BinaryIO, *, digests: bool = True) -> None:
     """
     blobs = BlobTable()
     message = encode_model(model, blobs)
-    references = blob_references(message)
+    references = blobs.references
     empty = bytes(hashlib.sha256().digest_size) if digests else b""
     for reference in references:
         reference.sha256 = empty
-    header = message.SerializeToString(deterministic=True)
+    header = _serialize(message)
     start = file.tell()
     file.write(wire.preamble(header))
     file.write(header)
@@ -167,7 +144,7 @@ def write(model: Model, file: BinaryIO, *, digests: bool = True) -> None:
         return
     for reference in references:
         reference.sha256 = found[reference.index]
-    header = message.SerializeToString(deterministic=True)
+    header = _serialize(message)
     end = file.tell()
     file.seek(start)
     file.write(wire.preamble(header))
@@ -175,17 +152,39 @@ def write(model: Model, file: BinaryIO, *, digests: bool = True) -> None:
     file.seek(end)
 
 
+def _serialize(message: Message) -> bytes:
+    size = -1
+    with contextlib.suppress(EncodeError, ValueError):  # what protobuf says above 2 GiB
+        header = message.SerializeToString(deterministic=True)
+        if (size := len(header)) <= limits.MAX_HEADER_BYTES:
+            return header
+    found = "more than 2 GiB" if size < 0 else f"{size} bytes"
+    raise ModelError(
+        Diagnostic("format.limit", "header", found, f"at most {limits.MAX_HEADER_BYTES} bytes")
+    )
+
+
 def _write_blobs(blobs: BlobTable, file: BinaryIO, start: int, digests: bool) -> list[bytes]:
     """Write all blobs; returns their digests."""
+    if len(blobs.tensors) > limits.MAX_BLOBS:
+        raise ModelError(
+            Diagnostic(
+                "format.limit", "model", f"{len(blobs.tensors)} blobs", f"{limits.MAX_BLOBS}"
+            )
+        )
     found: list[bytes | Future[bytes]] = []
-    with ThreadPoolExecutor(1) as aside:
-        for tensor in blobs.tensors:
+    aside = ThreadPoolExecutor(1)
+    try:
+        for tensor, known in zip(blobs.tensors, blobs.digests, strict=True):
+            if digests:
+                digest = tensor.recorded_sha256 or known
+                if digest or tensor.nbytes < _HASH_ASIDE:
+                    found.append(digest or tensor.sha256())
+                else:
+                    found.append(aside.submit(tensor.sha256))
+            file.write(wire.blob_prefix(file.tell() - start, tensor.nbytes))
             with tensor.raw() as raw:
-                if digests:
-                    if tensor.recorded_sha256 or tensor.nbytes < _HASH_ASIDE:
-                        found.append(tensor.sha256())
-                    else:
-                        found.append(aside.submit(tensor.sha256))
-                file.write(wire.blob_prefix(file.tell() - start, tensor.nbytes))
                 file.write(raw)
-    return [digest if isinstance(digest, bytes) else digest.result() for digest in found]
+        return [digest if isinstance(digest, bytes) else digest.result() for digest in found]
+    finally:
+        aside.shutdown(cancel_futures=True)

@@ -25,7 +25,7 @@ def test_random_models(seed: int) -> None:
     """Dyadic weights: sums are exact in any order, so every value is equal."""
     rng = np.random.default_rng(seed)
     model = random_model(rng, nodes=14, recurrent=seed % 3 == 0)
-    inputs = random_inputs(model, rng, batch=3)
+    inputs = random_inputs(rng, model, samples=3)
     names = [value for node in model.graph.nodes.values() for value in node.values()]
     expected = ReferenceBackend().prepare(model).run(inputs, record=names)
     found = LayerwiseBackend().prepare(model).run(inputs, record=names)

@@ -164,7 +164,10 @@ ACTIVATIONS: Final[tuple[OpDef, ...]] = (
         "ELU",
         _elu,
         summary="The identity above 0, an exponential approach to -alpha below.",
-        formula="y = x where x > 0\ny = alpha * (exp(x) - 1) elsewhere",
+        formula=(
+            "y = x where x > 0\n"
+            "y = alpha * expm1(x) elsewhere, where expm1(x) is exp(x) - 1 without cancellation"
+        ),
         latex=r"y = \begin{cases} x & x > 0 \\ \alpha (e^x - 1) & x \le 0 \end{cases}",
         attributes=(
             Attribute("alpha", "Minus the limit for large negative inputs.", "float", default=1.0),

@@ -83,7 +83,10 @@ INITIAL: Final = Parameter(
 RESET_POTENTIAL: Final = Parameter(
     "reset_potential", "Potential that a spike leads to; see attribute reset.", default=0.0
 )
-LOWER_BOUND: Final = Parameter("lower_bound", "The potential is never below it. Absent: no bound.")
+LOWER_BOUND: Final = Parameter(
+    "lower_bound",
+    "After integration the potential is raised to it; a reset may lead below. Absent: no bound.",
+)
 NEGATIVE_THRESHOLD: Final = Parameter(
     "negative_threshold",
     "A potential below minus this emits a negative spike; see attribute negative_spikes. Absent: "
@@ -120,27 +123,28 @@ REFRACTORY_LEFT: Final = State(
     "refractory",
     "Steps for which the neuron still cannot spike.",
     "0",
-    lambda bound: np.zeros((bound.batch, *_feature(bound)), np.int64),
+    lambda bound: _zeros_unless_used(bound, bool(bound.attributes["refractory_steps"]), np.int64),
     unit="steps",
 )
 
 EMITTED: Final = State(
     "emitted",
-    "Sum of the spikes so far, for negative_spikes 'corrective'.",
+    "Sum of the spikes so far; counted if there is a negative_threshold.",
     "0",
-    lambda bound: bound.filled(_feature(bound)),
+    lambda bound: _zeros_unless_used(bound, "negative_threshold" in bound.parameters, bound.dtype),
 )
 
 FIRE_TEXT: Final = """\
 u = max(u, lower_bound), if there is a lower_bound
 held = refractory > 0
 where held and refractory_mode is 'hold': u = v
-s = 1 where u >= threshold (compare '>=') or u > threshold (compare '>') and not held, otherwise 0
-n = 1 where u < -negative_threshold (compare '>=') or u <= -negative_threshold (compare '>') and \
-not held and s = 0, otherwise 0; n = 0 everywhere without a negative_threshold
+above = u >= threshold (compare '>=') or u > threshold (compare '>')
+s = 1 where above and not held, otherwise 0
+below = u < -negative_threshold (compare '>=') or u <= -negative_threshold (compare '>')
+n = 1 where below and not held and s = 0, otherwise 0; n = 0 without a negative_threshold
 negative_spikes 'corrective': n = 0 where emitted <= 0
 spikes = s - n
-emitted = emitted + spikes
+emitted = emitted + spikes, if there is a negative_threshold
 w = negative_threshold (negative_spikes 'free') or threshold (negative_spikes 'corrective')
 reset 'subtract': v = u - (threshold - reset_potential) where s = 1; \
 v = u + (w - reset_potential) where n = 1; otherwise v = u
@@ -156,12 +160,19 @@ v_t &= (1 - s_t)\, u_t + s_t\, v_{reset} & & \text{(to value)}
 
 ORDER_NOTE: Final = (
     "Statements are executed in the order given, each operation rounded to the type of the "
-    "computation; a default gain of 1 and bias of 0 change nothing."
+    "computation; a default gain of 1 and bias of 0 change nothing. A free "
+    "negative spike that subtracts leads from -negative_threshold to -reset_potential."
 )
 
 
 def _feature(bound: Bound) -> tuple[int, ...]:
     return bound.shape(bound_port(bound))
+
+
+def _zeros_unless_used(bound: Bound, used: bool, dtype: npt.DTypeLike) -> Array:
+    """Zeros; without memory of their own where nothing is ever written to them."""
+    shape = (bound.batch, *_feature(bound))
+    return np.zeros(shape, dtype) if used else np.broadcast_to(np.zeros((), dtype), shape)
 
 
 def bound_port(bound: Bound) -> str:

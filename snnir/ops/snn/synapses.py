@@ -120,7 +120,7 @@ def _validate_sparse(context: InferContext) -> None:
     starts, indices = context.tensor("row_starts"), context.tensor("indices")
     if starts is None or indices is None:
         return
-    rows = starts.numpy()
+    rows = starts.numpy().astype(np.int64)
     if rows.size and (rows[0] != 0 or rows[-1] != indices.size or np.any(rows[1:] < rows[:-1])):
         context.report(
             "value.relation",

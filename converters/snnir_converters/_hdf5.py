@@ -1,0 +1,489 @@
+"""The only opener of HDF5 in this project: read-only, and guarded.
+
+An HDF5 file can make its reader open other files, run plugins, allocate any amount of memory or
+follow links without end. What is read through this module does none of that:
+
+- links other than plain (hard) ones are not followed, and no group contains itself;
+- data must lie in the file, all of it: no external storage, virtual or unwritten data;
+- elements are numbers or strings, never references, objects or compounds;
+- compressed data is decompressed here, never by HDF5's filters, and never beyond its size;
+- sizes are added up before anything is allocated.
+
+Everything that fails is a :class:`~snnir.errors.SnnirError`.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+import os
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Final, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from snnir.errors import Diagnostic, FileError, FormatError, MissingDependency, SnnirError
+
+Array = npt.NDArray[Any]
+
+SIGNATURE: Final = b"\x89HDF\r\n\x1a\n"
+"""What an HDF5 file starts with."""
+
+MAX_BYTES: Final = 1 << 34
+"""Most that may be read from one file, unless the caller says otherwise."""
+
+MAX_OBJECTS: Final = 1 << 20
+"""Groups and datasets that may be visited, and entries that a group may have."""
+
+MAX_DEPTH: Final = 64
+"""Groups within groups."""
+
+MAX_RANK: Final = 16
+MAX_CHUNKS: Final = 1 << 22
+
+_DEFLATE, _SHUFFLE, _FLETCHER32 = 1, 2, 3
+_FILTERS: Final = {_DEFLATE: "gzip", _SHUFFLE: "shuffle", _FLETCHER32: "fletcher32"}
+
+
+@contextmanager
+def open_hdf5(
+    source: str | os.PathLike[str] | bytes,
+    *,
+    name: str = "",
+    max_bytes: int = MAX_BYTES,
+    extra: str = "keras",
+) -> Iterator[Group]:
+    """Open an HDF5 file for guarded reading.
+
+    Args:
+        source: Path of the file, or its content.
+        name: What to call the file in messages; by default its path.
+        max_bytes: Most that may be read from it.
+        extra: The extra of this project that installs h5py, for the message if it is absent.
+
+    Yields:
+        The root group. It cannot be used after the context has ended.
+
+    Raises:
+        MissingDependency: If h5py is not installed.
+        FileError: If the file cannot be read.
+        FormatError: If the file is damaged or holds something that is not allowed.
+    """
+    h5py = _h5py(extra)
+    if isinstance(source, bytes):
+        yield from _open(h5py, io.BytesIO(source), len(source), name or "HDF5 data", max_bytes)
+        return
+    path = Path(os.fspath(source))
+    name = name or f"'{path}'"
+    try:
+        file = path.open("rb")
+        size = os.fstat(file.fileno()).st_size
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise FileError(Diagnostic("file.unreadable", name, reason, "a readable file")) from error
+    with file:
+        yield from _open(h5py, file, size, name, max_bytes)
+
+
+def _open(h5py: Any, file: IO[bytes], size: int, name: str, max_bytes: int) -> Iterator[Group]:
+    if file.read(len(SIGNATURE)) != SIGNATURE:
+        raise FormatError(
+            Diagnostic("hdf5.malformed", name, "no HDF5 signature", "a file in HDF5 format")
+        )
+    file.seek(0)
+    guard = _Guard(h5py, size, name, max_bytes)
+    with guard.reading("/"):
+        opened = h5py.File(file, "r")
+    try:
+        with guard.reading("/"):
+            root = opened["/"]
+        yield Group(guard, root, "/", ())
+    finally:
+        with guard.reading("/"):
+            opened.close()
+
+
+def _h5py(extra: str) -> Any:
+    try:
+        import h5py
+    except ImportError as error:
+        raise MissingDependency(
+            Diagnostic(
+                "plugin.missing-dependency",
+                "HDF5 files",
+                "no package 'h5py'",
+                "h5py installed",
+                hint=f'pip install "snnir[{extra}]"',
+            )
+        ) from error
+    return h5py
+
+
+class _Guard:
+    """What all objects of one open file share: its limits and how errors are told."""
+
+    def __init__(self, h5py: Any, size: int, name: str, max_bytes: int) -> None:
+        self.h5py = h5py
+        self.size = size
+        self.name = name
+        self.max_bytes = max_bytes
+        self.bytes_read = 0
+        self.objects = 0
+
+    def fail(self, code: str, path: str, found: str, allowed: str) -> NoReturn:
+        raise FormatError(Diagnostic(code, f"{self.name}, {path}", found, allowed))
+
+    def charge(self, path: str, count: int) -> None:
+        """Account for bytes that are about to be allocated."""
+        self.bytes_read += count
+        if self.bytes_read > self.max_bytes:
+            self.fail(
+                "hdf5.limit",
+                path,
+                f"{self.bytes_read} bytes",
+                f"{self.max_bytes} bytes from one file",
+            )
+
+    def visit(self, path: str) -> None:
+        """Account for an object that is about to be opened."""
+        self.objects += 1
+        if self.objects > MAX_OBJECTS:
+            self.fail("hdf5.limit", path, "more objects", f"{MAX_OBJECTS} objects")
+
+    @contextmanager
+    def reading(self, path: str) -> Iterator[None]:
+        """Whatever the HDF5 library raises becomes a :class:`FormatError`."""
+        try:
+            yield
+        except SnnirError:
+            raise
+        except Exception as error:
+            text = " ".join(str(error).split())[:200]
+            raise FormatError(
+                Diagnostic(
+                    "hdf5.malformed",
+                    f"{self.name}, {path}",
+                    f"{type(error).__name__}: {text}",
+                    "well-formed HDF5",
+                )
+            ) from error
+
+
+class _Object:
+    """A group or dataset."""
+
+    def __init__(self, guard: _Guard, handle: Any, path: str) -> None:
+        self._guard = guard
+        self._handle = handle
+        self.path = path
+
+    def attribute(self, name: str) -> str | Array | list[str] | None:
+        """The value of an attribute: a string, strings, an array, or None if it is absent.
+
+        Raises:
+            FormatError: If it is damaged, or of a type that is not allowed.
+        """
+        guard, place = self._guard, f"{self.path}, attribute '{name}'"
+        h5py = guard.h5py
+        with guard.reading(place):
+            if name not in self._handle.attrs:
+                return None
+            attribute = h5py.h5a.open(self._handle.id, name.encode())
+            type_id = attribute.get_type()
+            shape = _shape(guard, place, attribute.get_space())
+            variable = _check_type(guard, place, type_id)
+            elements = math.prod(shape)
+            # Strings of any length share what the file holds, but may do so many times.
+            guard.charge(place, elements * (guard.size if variable else type_id.get_size()))
+            value = self._handle.attrs[name]
+            if type_id.get_class() == h5py.h5t.STRING:
+                strings = [_text(entry) for entry in np.asarray(value, object).reshape(-1)]
+                return strings if shape else strings[0]
+        return np.asarray(value)
+
+
+class Dataset(_Object):
+    """A dataset: what it is can be asked without reading it."""
+
+    def __init__(self, guard: _Guard, handle: Any, path: str) -> None:
+        super().__init__(guard, handle, path)
+        with guard.reading(path):
+            self._type = handle.id.get_type()
+            self._variable = _check_type(guard, path, self._type)
+            self.shape: tuple[int, ...] = _shape(guard, path, handle.id.get_space())
+            self.is_text = self._type.get_class() == guard.h5py.h5t.STRING
+            self._dtype: np.dtype[Any] = handle.id.dtype
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of an element; ``V2`` for the two opaque bytes of a bfloat16."""
+        return self._dtype
+
+    @property
+    def nbytes(self) -> int:
+        """Size of the array."""
+        return math.prod(self.shape) * int(self._dtype.itemsize)
+
+    def text(self) -> str:
+        """The one string that the dataset holds.
+
+        Raises:
+            FormatError: If it holds anything else.
+        """
+        guard = self._guard
+        if not self.is_text or math.prod(self.shape) != 1:
+            guard.fail("hdf5.type", self.path, f"{self._dtype} {self.shape}", "one string")
+        self._check_storage()
+        guard.charge(self.path, guard.size if self._variable else self.nbytes)
+        with guard.reading(self.path):
+            return _text(np.asarray(self._handle[()], object).reshape(-1)[0])
+
+    def read(self) -> Array:
+        """The numbers.
+
+        Raises:
+            FormatError: If the data is damaged, not all there, too large, or not numbers.
+        """
+        guard = self._guard
+        if self.is_text:
+            guard.fail("hdf5.type", self.path, "strings", "numbers")
+        chunked = self._check_storage()
+        guard.charge(self.path, self.nbytes)
+        with guard.reading(self.path):
+            if self.nbytes == 0:
+                return np.empty(self.shape, self._dtype)
+            return self._read_chunks() if chunked else np.asarray(self._handle[()])
+
+    def _check_storage(self) -> bool:
+        """Report data that is not all in this file; tell whether it is in chunks."""
+        guard, h5d = self._guard, self._guard.h5py.h5d
+        with guard.reading(self.path):
+            plist = self._handle.id.get_create_plist()
+            layout = plist.get_layout()
+            if plist.get_external_count():
+                guard.fail("hdf5.storage", self.path, "external storage", "data in the file")
+            if layout == h5d.CHUNKED:
+                if self.is_text:
+                    guard.fail("hdf5.storage", self.path, "strings in chunks", "contiguous strings")
+                return True
+            if layout not in (h5d.CONTIGUOUS, h5d.COMPACT):
+                guard.fail("hdf5.storage", self.path, "a virtual dataset", "data in the file")
+            if layout == h5d.CONTIGUOUS and self.nbytes:
+                offset = self._handle.id.get_offset()
+                stored = self._handle.id.get_storage_size()
+                if offset is None or stored < self.nbytes:
+                    guard.fail(
+                        "hdf5.storage", self.path, f"{stored} bytes", f"{self.nbytes} bytes of data"
+                    )
+                if offset + self.nbytes > guard.size:
+                    guard.fail(
+                        "hdf5.malformed",
+                        self.path,
+                        f"data up to byte {offset + self.nbytes}",
+                        f"data within the {guard.size} bytes of the file",
+                    )
+        return False
+
+    def _read_chunks(self) -> Array:
+        guard, dataset = self._guard, self._handle.id
+        plist = dataset.get_create_plist()
+        chunk: tuple[int, ...] = plist.get_chunk()
+        filters: list[int] = [plist.get_filter(i)[0] for i in range(plist.get_nfilters())]
+        for code in filters:
+            if code not in _FILTERS:
+                allowed = ", ".join(_FILTERS.values())
+                guard.fail("hdf5.filter", self.path, f"filter {code}", allowed)
+        counts = [-(-length // size) for length, size in zip(self.shape, chunk, strict=True)]
+        expected, found = math.prod(counts), dataset.get_num_chunks()
+        if expected > MAX_CHUNKS:
+            guard.fail("hdf5.limit", self.path, f"{expected} chunks", f"{MAX_CHUNKS} chunks")
+        if found != expected:
+            guard.fail("hdf5.storage", self.path, f"{found} chunks", f"{expected} chunks of data")
+        size = math.prod(chunk) * self._dtype.itemsize
+        guard.charge(self.path, size)
+        array = np.empty(self.shape, self._dtype)
+        for place in itertools.product(*map(range, counts)):
+            start = tuple(p * c for p, c in zip(place, chunk, strict=True))
+            info = dataset.get_chunk_info_by_coord(start)
+            if info.byte_offset is None or info.byte_offset + info.size > guard.size:
+                guard.fail("hdf5.storage", self.path, f"no chunk at {start}", "all of the data")
+            mask, raw = dataset.read_direct_chunk(start)
+            used = [code for i, code in enumerate(filters) if not mask >> i & 1]
+            data = self._decoded(bytes(raw), used, size)
+            block = np.frombuffer(data, self._dtype).reshape(chunk)
+            kept = [min(c, n - s) for c, n, s in zip(chunk, self.shape, start, strict=True)]
+            target = tuple(slice(s, s + k) for s, k in zip(start, kept, strict=True))
+            array[target] = block[tuple(slice(k) for k in kept)]
+        return array
+
+    def _decoded(self, data: bytes, filters: Sequence[int], size: int) -> bytes:
+        """A chunk's ``size`` bytes: its filters undone, the last one first."""
+        guard = self._guard
+        for number in reversed(range(len(filters))):
+            code = filters[number]
+            if code == _FLETCHER32:
+                if len(data) < 4 or not _fletcher32_fits(data[:-4], data[-4:]):
+                    guard.fail("hdf5.malformed", self.path, "another checksum", "its own checksum")
+                data = data[:-4]
+            elif code == _DEFLATE:
+                most = size + 4 * sum(other == _FLETCHER32 for other in filters[:number])
+                data = zlib.decompressobj().decompress(data, most + 1)
+                if len(data) > most:
+                    guard.fail("hdf5.malformed", self.path, "a longer chunk", f"{most} bytes")
+            else:
+                width = self._dtype.itemsize
+                whole = len(data) - len(data) % width
+                planes = np.frombuffer(data, np.uint8, whole).reshape(width, -1)
+                data = planes.T.tobytes() + data[whole:]
+        if len(data) != size:
+            guard.fail("hdf5.malformed", self.path, f"a chunk of {len(data)} bytes", f"{size}")
+        return data
+
+
+class Group(_Object):
+    """A group: looks its members up by name, one link at a time."""
+
+    def __init__(self, guard: _Guard, handle: Any, path: str, above: tuple[int, ...]) -> None:
+        super().__init__(guard, handle, path)
+        with guard.reading(path):
+            address = int(guard.h5py.h5o.get_info(handle.id).addr)
+        if address in above:
+            guard.fail("hdf5.link", path, "a group that contains itself", "a tree")
+        if len(above) >= MAX_DEPTH:
+            guard.fail("hdf5.limit", path, "a deeper group", f"{MAX_DEPTH} groups in each other")
+        self._above = (*above, address)
+
+    def names(self) -> list[str]:
+        """Names of the members.
+
+        Raises:
+            FormatError: If the group is damaged or has too many members.
+        """
+        guard = self._guard
+        with guard.reading(self.path):
+            count = self._handle.id.get_num_objs()
+            if count > MAX_OBJECTS:
+                guard.fail("hdf5.limit", self.path, f"{count} members", f"{MAX_OBJECTS} members")
+            return [str(name) for name in self._handle]
+
+    def get(self, path: str) -> Group | Dataset | None:
+        """The member at a path of names separated by ``/``, or None if it is absent.
+
+        Raises:
+            FormatError: If what is there is damaged or not allowed.
+        """
+        found: Group | Dataset | None = self
+        for name in path.split("/"):
+            if not isinstance(found, Group):
+                return None
+            if name:
+                found = found._member(name)
+        return found
+
+    def group(self, path: str) -> Group:
+        """The group at a path.
+
+        Raises:
+            FormatError: If it is absent, damaged or not a group.
+        """
+        found = self.get(path)
+        if not isinstance(found, Group):
+            self._guard.fail("hdf5.missing", self._join(path), _kind(found), "a group")
+        return found
+
+    def dataset(self, path: str) -> Dataset:
+        """The dataset at a path.
+
+        Raises:
+            FormatError: If it is absent, damaged or not a dataset.
+        """
+        found = self.get(path)
+        if not isinstance(found, Dataset):
+            self._guard.fail("hdf5.missing", self._join(path), _kind(found), "a dataset")
+        return found
+
+    def _join(self, name: str) -> str:
+        return f"{self.path.rstrip('/')}/{name}"
+
+    def _member(self, name: str) -> Group | Dataset | None:
+        guard, path = self._guard, self._join(name)
+        h5py = guard.h5py
+        with guard.reading(path):
+            links, key = self._handle.id.links, name.encode()
+            if not links.exists(key):
+                return None
+            kind = links.get_info(key).type
+            if name == "." or kind != h5py.h5l.TYPE_HARD:
+                known = {
+                    h5py.h5l.TYPE_SOFT: "a soft link",
+                    h5py.h5l.TYPE_EXTERNAL: "an external link",
+                }
+                guard.fail("hdf5.link", path, known.get(kind, "a special link"), "a plain link")
+            guard.visit(path)
+            handle = self._handle[name]
+            if isinstance(handle, h5py.Dataset):
+                return Dataset(guard, handle, path)
+            if isinstance(handle, h5py.Group):
+                return Group(guard, handle, path, self._above)
+        guard.fail("hdf5.type", path, "a named type", "a group or dataset")
+
+
+def _kind(found: _Object | None) -> str:
+    return "nothing" if found is None else f"a {type(found).__name__.lower()}"
+
+
+def _shape(guard: _Guard, path: str, space: Any) -> tuple[int, ...]:
+    if space.get_simple_extent_type() == guard.h5py.h5s.NULL:
+        guard.fail("hdf5.type", path, "an empty dataspace", "an array")
+    shape = tuple(map(int, space.get_simple_extent_dims()))
+    if len(shape) > MAX_RANK:
+        guard.fail("hdf5.limit", path, f"{len(shape)} axes", f"{MAX_RANK} axes")
+    return shape
+
+
+def _check_type(guard: _Guard, path: str, type_id: Any) -> bool:
+    """Report a type that is not allowed; tell whether it is a string of variable length."""
+    h5t = guard.h5py.h5t
+    kind, size = type_id.get_class(), type_id.get_size()
+    if kind == h5t.STRING:
+        return bool(type_id.is_variable_str())
+    if kind in (h5t.INTEGER, h5t.FLOAT) and size <= 8:
+        type_id.dtype  # noqa: B018 - raises if NumPy has no such type
+    elif kind == h5t.ENUM and size == 1:
+        if type_id.dtype != np.dtype(bool):
+            guard.fail("hdf5.type", path, "an enumeration", "numbers or strings")
+    elif kind != h5t.OPAQUE or size != 2:
+        names = {
+            h5t.REFERENCE: "references",
+            h5t.VLEN: "lists of variable length",
+            h5t.COMPOUND: "compounds",
+            h5t.ARRAY: "arrays in arrays",
+            h5t.OPAQUE: "opaque bytes",
+        }
+        found = names.get(kind, f"type class {kind} of {size} bytes")
+        guard.fail("hdf5.type", path, found, "numbers or strings")
+    return False
+
+
+def _text(value: object) -> str:
+    """A string of the file; one that is not UTF-8 is an error."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8")
+    text = str(value)
+    text.encode("utf-8")
+    return text
+
+
+def _fletcher32_fits(data: bytes, stored: bytes) -> bool:
+    """Whether a chunk has the checksum that HDF5's filter appended to it."""
+    words = np.frombuffer(data + b"\0" * (len(data) % 2), ">u2").astype(np.uint64) % 65535
+    weights = np.arange(len(words), 0, -1, dtype=np.uint64) % np.uint64(65535)
+    low = int(words.sum()) % 65535
+    high = int((words * weights % np.uint64(65535)).sum()) % 65535
+    checksum = int.from_bytes(stored, "little")
+    return (checksum >> 16) % 65535 == high and (checksum & 0xFFFF) % 65535 == low

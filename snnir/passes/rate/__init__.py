@@ -1,0 +1,5 @@
+"""From an ``ann`` graph to a spiking network in rate coding."""
+
+from snnir.passes.rate.lower import LayerReport, RateOptions, lower_to_rates
+
+__all__ = ["LayerReport", "RateOptions", "lower_to_rates"]

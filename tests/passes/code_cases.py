@@ -1,0 +1,51 @@
+"""Situations of the passes' error codes; see ``tests/test_codes.py``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from snnir.errors import CapabilityError, UnsupportedFeature
+from snnir.ir.builder import GraphBuilder
+from snnir.ir.model import Model
+from snnir.passes.rate import RateOptions, lower_to_rates
+from snnir.passes.upgrade import upgrade
+from tests.plugins import install_plugin
+
+TWO_VERSIONS = """
+import dataclasses
+from snnir.ops.registry import find
+old = dataclasses.replace(find("snn.LIF"), domain="acme", name="Cell", since_version=1)
+OPERATORS = (old, dataclasses.replace(old, since_version=2))
+"""
+
+
+def _no_way_up(folder: Path) -> None:
+    install_plugin(folder, TWO_VERSIONS, "[snnir.ops]", "acme = acme_plugin:OPERATORS")
+    b = GraphBuilder()
+    x = b.input("x", [2], timing="per_step")
+    b.output("y", b.domain("acme").Cell(x, decay=0.5))
+    model = b.build()
+    model.opsets["acme"] = 1
+    upgrade(model)
+
+
+def _tanh_in_the_middle(folder: Path) -> None:
+    lower_to_rates(with_activation("Tanh"), {"x": np.ones((4, 2))}, RateOptions(8))
+
+
+def with_activation(operator: str) -> Model:
+    """Two dense layers with an activation between them."""
+    b = GraphBuilder()
+    eye = np.eye(2, dtype=np.float32)
+    hidden = b.ann.Dense(b.input("x", [2]), weight=eye)
+    active = b.add(f"ann.{operator}", hidden, source="layer")
+    b.output("y", b.ann.Dense(active, weight=eye))
+    return b.build()
+
+
+CASES = [
+    ("op.upgrade", CapabilityError, _no_way_up),
+    ("convert.method", UnsupportedFeature, _tanh_in_the_middle),
+]
