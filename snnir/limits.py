@@ -11,7 +11,7 @@ NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]{0,255}")
 DOMAIN: Final = re.compile(r"[a-z][a-z0-9_]{0,63}")
 """An operator set."""
 
-MAX_HEADER_BYTES: Final = 1 << 30
+MAX_HEADER_BYTES: Final = 1 << 28
 """All of a file but its blobs."""
 
 MAX_RANK: Final = 16

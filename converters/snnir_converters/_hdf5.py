@@ -6,6 +6,8 @@ follow links without end. What is read through this module does none of that:
 - links other than plain (hard) ones are not followed, and no group contains itself;
 - data must lie in the file, all of it: no external storage, virtual or unwritten data;
 - elements are numbers or strings, never references, objects or compounds;
+- strings of variable length are taken from their heaps here: HDF5 does not return from damaged
+  heaps, and allocates whatever length a reference claims;
 - compressed data is decompressed here, never by HDF5's filters, and never beyond its size;
 - sizes are added up before anything is allocated.
 
@@ -18,6 +20,7 @@ import io
 import itertools
 import math
 import os
+import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -45,6 +48,16 @@ MAX_DEPTH: Final = 64
 
 MAX_RANK: Final = 16
 MAX_CHUNKS: Final = 1 << 22
+
+_HEAP: Final = b"GCOL\x01"
+"""What a heap of strings starts with."""
+
+_HEAP_HEADER: Final = 16
+
+_REFERENCE: Final = 16
+"""Bytes that lead to a string: its length, the address of a heap, its number there."""
+
+_ATTRIBUTE, _CONTINUATION = 0x0C, 0x10
 
 _DEFLATE, _SHUFFLE, _FLETCHER32 = 1, 2, 3
 _FILTERS: Final = {_DEFLATE: "gzip", _SHUFFLE: "shuffle", _FLETCHER32: "fletcher32"}
@@ -96,11 +109,14 @@ def _open(h5py: Any, file: IO[bytes], size: int, name: str, max_bytes: int) -> I
             Diagnostic("hdf5.malformed", name, "no HDF5 signature", "a file in HDF5 format")
         )
     file.seek(0)
-    guard = _Guard(h5py, size, name, max_bytes)
+    guard = _Guard(h5py, file, size, name, max_bytes)
     with guard.reading("/"):
         opened = h5py.File(file, "r")
     try:
         with guard.reading("/"):
+            sizes = opened.id.get_create_plist().get_sizes()
+            if tuple(sizes) != (8, 8):
+                guard.fail("hdf5.malformed", "/", f"addresses of {sizes} bytes", "8 bytes")
             root = opened["/"]
         yield Group(guard, root, "/", ())
     finally:
@@ -127,13 +143,17 @@ def _h5py(extra: str) -> Any:
 class _Guard:
     """What all objects of one open file share: its limits and how errors are told."""
 
-    def __init__(self, h5py: Any, size: int, name: str, max_bytes: int) -> None:
+    def __init__(self, h5py: Any, file: IO[bytes], size: int, name: str, max_bytes: int) -> None:
         self.h5py = h5py
+        self.file = file
         self.size = size
         self.name = name
         self.max_bytes = max_bytes
         self.bytes_read = 0
         self.objects = 0
+        self.heaps: dict[int, dict[int, tuple[int, int]]] = {}
+        self.attributes: dict[int, dict[bytes, bytes]] = {}
+        self.header_bytes = 0
 
     def fail(self, code: str, path: str, found: str, allowed: str) -> NoReturn:
         raise FormatError(Diagnostic(code, f"{self.name}, {path}", found, allowed))
@@ -154,6 +174,53 @@ class _Guard:
         self.objects += 1
         if self.objects > MAX_OBJECTS:
             self.fail("hdf5.limit", path, "more objects", f"{MAX_OBJECTS} objects")
+
+    def raw(self, path: str, offset: int, length: int) -> bytes:
+        """Bytes of the file as they are."""
+        if not 0 <= offset <= offset + length <= self.size:
+            self.fail(
+                "hdf5.malformed", path, f"bytes {offset} to {offset + length}", "bytes of the file"
+            )
+        self.file.seek(offset)
+        data = self.file.read(length)
+        if len(data) != length:
+            self.fail("hdf5.malformed", path, f"{len(data)} bytes", f"{length} bytes")
+        return data
+
+    def heap_strings(self, path: str, references: bytes) -> list[str]:
+        """The strings that references lead to: length, address of a heap, number in it."""
+        found: list[str] = []
+        for length, address, index in struct.iter_unpack("<IQI", references):
+            if length == 0:
+                found.append("")
+                continue
+            if address not in self.heaps:
+                self.heaps[address] = self._heap(path, address)
+            offset, size = self.heaps[address].get(index, (0, 0))
+            if length > size:
+                self.fail("hdf5.malformed", path, f"a string of {length} bytes", f"{size} bytes")
+            self.charge(path, length)
+            found.append(_text(self.raw(path, offset, length).split(b"\0", 1)[0]))
+        return found
+
+    def _heap(self, path: str, address: int) -> dict[int, tuple[int, int]]:
+        """Where the objects of a heap are, and their sizes, by their numbers."""
+        header = self.raw(path, address, _HEAP_HEADER)
+        size = int.from_bytes(header[8:], "little")
+        if header[:5] != _HEAP or size > self.size - address:
+            self.fail("hdf5.malformed", path, f"no heap at byte {address}", "a heap of strings")
+        objects: dict[int, tuple[int, int]] = {}
+        place, end = address + _HEAP_HEADER, address + size
+        while place + _HEAP_HEADER <= end:
+            self.visit(path)
+            index, _, used = struct.unpack("<HHxxxxQ", self.raw(path, place, _HEAP_HEADER))
+            step = _HEAP_HEADER + -(-used // 8) * 8 if index else used
+            if not _HEAP_HEADER <= step <= end - place:
+                self.fail("hdf5.malformed", path, f"{used} bytes in a heap", "what the heap has")
+            if index:
+                objects[index] = (place + _HEAP_HEADER, used)
+            place += step
+        return objects
 
     @contextmanager
     def reading(self, path: str) -> Iterator[None]:
@@ -198,13 +265,29 @@ class _Object:
             shape = _shape(guard, place, attribute.get_space())
             variable = _check_type(guard, place, type_id)
             elements = math.prod(shape)
-            # Strings of any length share what the file holds, but may do so many times.
-            guard.charge(place, elements * (guard.size if variable else type_id.get_size()))
+            guard.charge(place, elements * type_id.get_size())
+            if variable:
+                data = self._attribute_data(name, elements * _REFERENCE)
+                strings = guard.heap_strings(place, data)
+                return strings if shape else strings[0]
             value = self._handle.attrs[name]
             if type_id.get_class() == h5py.h5t.STRING:
                 strings = [_text(entry) for entry in np.asarray(value, object).reshape(-1)]
                 return strings if shape else strings[0]
         return np.asarray(value)
+
+    def _attribute_data(self, name: str, length: int) -> bytes:
+        """The bytes of an attribute as the file has them, from the object's header."""
+        guard, place = self._guard, f"{self.path}, attribute '{name}'"
+        address = int(guard.h5py.h5o.get_info(self._handle.id).addr)
+        if address not in guard.attributes:
+            messages = _messages(guard, place, address)
+            found = [_attribute_message(data) for kind, data in messages if kind == _ATTRIBUTE]
+            guard.attributes[address] = dict(entry for entry in found if entry is not None)
+        data = guard.attributes[address].get(name.encode(), b"")
+        if len(data) >= length:
+            return data[:length]
+        guard.fail("hdf5.storage", place, "a string elsewhere", "strings in the object's header")
 
 
 class Dataset(_Object):
@@ -239,8 +322,13 @@ class Dataset(_Object):
         if not self.is_text or math.prod(self.shape) != 1:
             guard.fail("hdf5.type", self.path, f"{self._dtype} {self.shape}", "one string")
         self._check_storage()
-        guard.charge(self.path, guard.size if self._variable else self.nbytes)
+        guard.charge(self.path, self.nbytes)
         with guard.reading(self.path):
+            if self._variable:
+                offset = self._handle.id.get_offset()
+                if offset is None:
+                    guard.fail("hdf5.storage", self.path, "a compact string", "a contiguous one")
+                return guard.heap_strings(self.path, guard.raw(self.path, offset, _REFERENCE))[0]
             return _text(np.asarray(self._handle[()], object).reshape(-1)[0])
 
     def read(self) -> Array:
@@ -431,6 +519,53 @@ class Group(_Object):
             if isinstance(handle, h5py.Group):
                 return Group(guard, handle, path, self._above)
         guard.fail("hdf5.type", path, "a named type", "a group or dataset")
+
+
+def _messages(guard: _Guard, path: str, address: int) -> Iterator[tuple[int, bytes]]:
+    """Type and content of all messages in an object's header, of either version."""
+    start = guard.raw(path, address, 16)
+    second = start[:4] == b"OHDR"
+    head, skipped = (4, 4) if second else (8, 0)
+    if second:
+        flags = guard.raw(path, address + 5, 1)[0]
+        width = 1 << (flags & 3)
+        place = address + 6 + 16 * bool(flags & 0x20) + 4 * bool(flags & 0x10)
+        length = int.from_bytes(guard.raw(path, place, width), "little")
+        blocks = [(place + width, length)]
+        head += 2 * bool(flags & 4)
+    else:
+        blocks = [(address + 16, int.from_bytes(start[8:12], "little"))]
+    while blocks:
+        place, length = blocks.pop()
+        # Every header is read once; more than the file has can only be blocks within each other.
+        guard.header_bytes += length + 1
+        if guard.header_bytes > 2 * guard.size:
+            guard.fail("hdf5.malformed", path, "headers within each other", "separate headers")
+        data = guard.raw(path, place, length)
+        place = 0
+        while place + head <= length:
+            kind = data[place] if second else int.from_bytes(data[place : place + 2], "little")
+            size_at = place + 1 if second else place + 2
+            size = int.from_bytes(data[size_at : size_at + 2], "little")
+            content = data[place + head : place + head + size]
+            place += head + size
+            if kind == _CONTINUATION and len(content) >= 16:
+                offset, more = struct.unpack("<QQ", content[:16])
+                # In the second version, a block has a signature before and a checksum after.
+                blocks.append((offset + skipped, max(more - 2 * skipped, 0)))
+            yield kind, content
+
+
+def _attribute_message(data: bytes) -> tuple[bytes, bytes] | None:
+    """Name and content of an attribute, from its message; None if it is of no known version."""
+    if len(data) < 9 or data[0] not in (1, 2, 3):
+        return None
+    sizes = struct.unpack("<HHH", data[2:8])
+    place = 9 if data[0] == 3 else 8
+    name = data[place : place + sizes[0]].split(b"\0", 1)[0]
+    for size in sizes:
+        place += -(-size // 8) * 8 if data[0] == 1 else size
+    return name, data[place:]
 
 
 def _kind(found: _Object | None) -> str:

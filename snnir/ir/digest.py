@@ -11,7 +11,9 @@ import struct
 from collections.abc import Iterable
 from typing import Any, Final
 
-from snnir.ir.graph import Graph, GraphInput, Node
+import numpy as np
+
+from snnir.ir.graph import AttributeValue, Graph, GraphInput, Node
 from snnir.ir.model import Model
 from snnir.ir.tensor import Tensor
 from snnir.ir.types import Quantization, ValueType
@@ -55,7 +57,7 @@ def _node(node: Node, opdef: OpDef | None) -> list[Any]:
     parameters = sorted(node.parameters.items())
     if opdef is not None:
         attributes = [
-            (name, value)
+            (name, _attribute(opdef, name, value))
             for name, value in attributes
             if not (opdef.has_attribute(name) and opdef.attribute(name).default == value)
         ]
@@ -72,6 +74,13 @@ def _node(node: Node, opdef: OpDef | None) -> list[Any]:
         [(name, _tensor(tensor)) for name, tensor in parameters],
         types,
     ]
+
+
+def _attribute(opdef: OpDef, name: str, value: AttributeValue) -> AttributeValue:
+    """A number for a float may be stored as an integer."""
+    if isinstance(value, int) and opdef.has_attribute(name):
+        return float(value) if opdef.attribute(name).kind == "float" else value
+    return value
 
 
 def _is_default(opdef: OpDef, name: str, tensor: Tensor) -> bool:
@@ -139,10 +148,12 @@ def _put(state: Any, value: Any) -> None:
     elif isinstance(value, float):
         state.update(b"d" + struct.pack("<d", value))
     elif isinstance(value, str):
-        text = value.encode()
+        text = value.encode(errors="surrogatepass")
         state.update(b"s" + struct.pack("<Q", len(text)) + text)
     elif isinstance(value, bytes):
         state.update(b"b" + struct.pack("<Q", len(value)) + value)
+    elif isinstance(value, np.generic):
+        _put(state, value.item())
     else:
         entries = list(value)
         state.update(b"l" + struct.pack("<Q", len(entries)))

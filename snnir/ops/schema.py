@@ -8,6 +8,7 @@ one gets a new ``since_version``.
 from __future__ import annotations
 
 import enum
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, NoReturn
@@ -95,7 +96,7 @@ class Attribute:
             for number in value if isinstance(value, tuple) else (value,):
                 if not isinstance(number, (int, float)) or isinstance(number, bool):
                     return f"{value!r}", f"a value of type {self.kind}"
-                if not np.isfinite(number):
+                if isinstance(number, float) and not math.isfinite(number):
                     return f"{value!r}", "finite numbers"
                 if (self.minimum is not None and number < self.minimum) or (
                     self.maximum is not None and number > self.maximum

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
 
 from google.protobuf.message import DecodeError
 
@@ -40,7 +40,7 @@ from snnir.proto.v1 import snnir_pb2 as pb
 from snnir.serde.unknown import unknown_in_header
 from snnir.serde.wire import Buffer, Layout
 
-T = TypeVar("T")
+_STRETCH: Final = 1024
 
 _DTYPES = {dtype.value: dtype for dtype in DType}
 _TIMINGS = {timing.value: timing for timing in Timing}
@@ -115,9 +115,8 @@ class Decoder:
         inputs = [self._input(entry) for entry in message.inputs]
         names = [entry.name for entry in inputs]
         values = names.copy()
-        entries = message.nodes[:]
         ports: list[tuple[str, ...]] = []
-        for entry in entries:
+        for entry in _entries(message.nodes):
             name, outputs = entry.name, tuple(entry.output_ports[:])
             names.append(name)
             ports.append(outputs)
@@ -129,7 +128,7 @@ class Decoder:
         _check_unique(values, "values")
         graph = Graph(message.name, inputs)
         nodes, decode = graph.nodes, self._node
-        for entry, outputs in zip(entries, ports, strict=True):
+        for entry, outputs in zip(_entries(message.nodes), ports, strict=True):
             nodes[entry.name] = decode(entry, outputs, values)
         for output in message.outputs:
             if output.value >= len(values):
@@ -283,6 +282,12 @@ def _length(
 
 def _enum(where: str, field: str, number: int) -> FormatError:
     return _fail("format.enum", f"{where}, field '{field}'", f"{number}", "a defined value")
+
+
+def _entries(repeated: Any) -> Iterator[Any]:
+    """The entries of a repeated field: quicker than one by one, smaller than all at once."""
+    for start in range(0, len(repeated), _STRETCH):
+        yield from repeated[start : start + _STRETCH]
 
 
 def _check_unique(names: Sequence[str], where: str) -> None:

@@ -22,7 +22,6 @@ from snnir.serde import wire
 from snnir.serde.decode import Decoder
 from snnir.serde.encode import BlobTable, encode_model
 
-_BUFFER: Final = 1 << 18
 _HASH_ASIDE: Final = 1 << 20
 """A tensor of at least this many bytes is hashed on another thread."""
 

@@ -207,7 +207,7 @@ def test_a_functional_network_trained_on_real_images(tmp_path: Path) -> None:
     assert_same_in_every_format(model, tmp_path)
     read = read_keras(FORMATS["keras"](model, tmp_path))
     (found,) = snnir.run(read, x[:500]).outputs.values()
-    assert np.mean(found.argmax(-1) == digits.target[:500]) > 0.9
+    assert np.mean(found.argmax(-1) == digits.target[:500]) > 0.85
     inputs = {model.inputs[0].name: x[:16]}
     assert_same(import_keras(model), model, inputs)
 
@@ -224,7 +224,7 @@ def test_models_in_models_and_layers_called_several_times(tmp_path: Path) -> Non
     second, other = inner(block(z))
     again, _ = inner(layers.Add()([first, second]))
     shared_layer = layers.Dense(5, activation="tanh", name="7 weights, used thrice")
-    out = layers.Average()([shared_layer(flat), shared_layer(other)])
+    out = layers.Average(name="mean")([shared_layer(flat), shared_layer(other)])
     last = shared_layer(layers.Flatten()(again))
     model = randomise(keras().Model([x, z], [out, last, second]))
     assert_same_in_every_format(model, tmp_path)
@@ -234,7 +234,7 @@ def test_models_in_models_and_layers_called_several_times(tmp_path: Path) -> Non
     assert len({id(node.parameters["weight"]) for node in dense}) == 1
     assert {node.source for node in dense} == {"7 weights, used thrice"}
     assert [output.name for output in graph.outputs] == [
-        "average",
+        "mean",
         "_7_weights__used_thrice",
         "renamed_model_1",
     ]

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from snnir.errors import UnsupportedFeature
+from snnir.errors import FormatError, UnsupportedFeature
 from snnir_converters.keras import import_keras, read_keras
 from snnir_converters.keras._activations import NAMES
 from snnir_converters.keras._layers import HANDLERS
+from tests.converters.forging import input_layer, layer, legacy_file, sequential
 from tests.converters.keras_tools import FORMATS, assert_same, keras, randomise
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
@@ -149,6 +150,8 @@ def normalization(draw: Draw) -> Case:
     if draw(st.booleans()):
         kept = [len(shape)] if axis == -1 else (axis or [])
         spread = [n if i + 1 in kept else 1 for i, n in enumerate(shape)]
+        if tuple(map(int, keras().__version__.split(".")[:2])) >= (3, 14):
+            spread = [n for i, n in enumerate(shape) if i + 1 in kept]
         rng = np.random.default_rng(draw(number(0, 99)))
         if draw(st.booleans()):
             arguments.update(mean=0.25, variance=2.0)
@@ -376,8 +379,6 @@ def test_a_layer_may_stand_in_the_place_of_an_activation(tmp_path: Path) -> None
 
 
 def test_hard_sigmoid_of_keras_2_has_another_slope(tmp_path: Path) -> None:
-    from tests.converters.forging import legacy_file, sequential
-
     def slope(version: str) -> float:
         config = sequential(
             {"class_name": "InputLayer", "config": {"name": "x", "batch_input_shape": [None, 3]}},
@@ -388,6 +389,43 @@ def test_hard_sigmoid_of_keras_2_has_another_slope(tmp_path: Path) -> None:
 
     assert slope("2.15.0") == 0.2
     assert slope("3.12.0") == pytest.approx(1 / 6)
+
+
+@pytest.mark.parametrize(
+    ("version", "mean", "axis", "shape"),
+    [
+        ("2.15.0", [1.0, 2.0], 1, (2, 1)),
+        ("2.15.0", 1.0, [1, 2], (1, 1)),
+        ("3.13.0", [1.0, 2.0], -1, (1, 2)),
+        ("3.13.0", [[1.0], [2.0]], 1, (2, 1)),
+        ("3.13.0", [1.0, 2.0], 1, None),
+        ("3.14.0", [1.0, 2.0], 1, (2, 1)),
+        ("3.14.0", [1.0, 2.0], [1, 2], (1, 2)),
+        ("3.14.0", 1.0, None, (1, 1)),
+    ],
+)
+def test_means_of_normalization_belong_to_axes_as_the_version_says(
+    version: str, mean: Any, axis: Any, shape: tuple[int, ...] | None, tmp_path: Path
+) -> None:
+    variance = np.ones(np.shape(mean)).tolist()
+    config = sequential(
+        input_layer(2, 2), layer("Normalization", "n", axis=axis, mean=mean, variance=variance)
+    )
+    path = legacy_file(tmp_path / "m.h5", config, {"n": {}}, version)
+    if shape is None:
+        with pytest.raises(FormatError):
+            read_keras(path)
+        return
+    found = read_keras(path).graph.nodes["n"].parameters["mean"].numpy()
+    assert found.reshape(-1).tolist() == np.ravel(mean).tolist()
+    assert found.shape == shape
+
+
+def test_bilinear_upsampling_of_very_old_versions_is_refused(tmp_path: Path) -> None:
+    config = sequential(input_layer(2, 2, 1), layer("UpSampling2D", "u", interpolation="bilinear"))
+    read_keras(legacy_file(tmp_path / "m.h5", config, {"u": {}}, "2.4.0"))
+    with pytest.raises(UnsupportedFeature):
+        read_keras(legacy_file(tmp_path / "m.h5", config, {"u": {}}, "2.2.4"))
 
 
 # Arguments -----------------------------------------------------------------------------------
@@ -447,7 +485,7 @@ REFUSED: list[tuple[str, dict[str, Any], tuple[int, ...], str]] = [
     ("LSTM", {"units": 2}, (3, 3), "recurrent"),
     ("Softmax", {"axis": (1, 2)}, (3, 3), "axis"),
     ("UnitNormalization", {}, (3,), "UnitNormalization"),
-    ("Dense", {"units": 2, "dtype": "int8_from_float32"}, (3,), "int8"),
+    ("Dense", {"units": 2, "dtype": "int8_from_float32"}, (3,), "quantis"),
 ]
 
 

@@ -97,7 +97,7 @@ def _import(saved: _source.Saved, origin: str) -> Imported:
     if errors:
         raise UnsupportedFeature(errors)
     metadata = {"source": origin, "keras.version": saved.version, "keras.model": model.name}
-    builder = NetworkBuilder(version[0], metadata)
+    builder = NetworkBuilder(version, metadata)
     builder.declare_inputs(model)
     saved.find(model)
     imported = builder.build(model)

@@ -141,10 +141,10 @@ class Imported:
 class NetworkBuilder:
     """Builds the graph of a model whose layers have been checked."""
 
-    def __init__(self, major: int, metadata: Mapping[str, str]) -> None:
+    def __init__(self, version: tuple[int, ...], metadata: Mapping[str, str]) -> None:
         self.builder = GraphBuilder("main", metadata=metadata)
         self.naming = Naming(set())
-        self.major = major
+        self.version = version
         self.refused: list[Diagnostic] = []
         self.outputs: dict[str, str] = {}
         self._inputs: list[Value | None] = []
@@ -291,7 +291,7 @@ class NetworkBuilder:
             inputs,
             self.builder,
             self.naming,
-            self.major,
+            self.version,
             name,
             _read,
             variables_of(layer),

@@ -141,7 +141,7 @@ class LayerCall:
         constants: For an operation: what it is called on, None standing for the next value.
         builder: The graph.
         naming: Names of nodes.
-        major: Major version of the Keras that wrote the file.
+        version: Of the Keras that wrote the file.
         base: Name of the first node of this call.
     """
 
@@ -149,7 +149,7 @@ class LayerCall:
     inputs: list[Value]
     builder: GraphBuilder
     naming: Naming
-    major: int
+    version: tuple[int, ...]
     base: str
     read: Callable[[Any, str], Array]
     variables: Sequence[Variable] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -67,7 +68,7 @@ def activate(call: LayerCall, value: Value) -> Value:
         return HANDLERS[found.layer.class_name].build(inner)
     if found.name == _activations.LINEAR:
         return value
-    op, attributes = _activations.operator(found.name, call.major)
+    op, attributes = _activations.operator(found.name, call.version[0])
     return call.emit(op, value, suffix="" if value in call.inputs else found.name, **attributes)
 
 
@@ -298,13 +299,21 @@ def _normalization(call: LayerCall) -> Value:
         if call.config.get("mean") is None:
             return call.array(name, stored).reshape(target)
         array = call.constant(name)
-        own = (1,) * (len(target) + 1 - array.ndim) + array.shape
-        wanted = (1, *target)
-        if len(own) != len(wanted) or any(
-            have not in (1, want) for have, want in zip(own, wanted, strict=True)
+        # Keras 3.0 to 3.13 aligned the last axes with those of the input, others with ``axis``.
+        to_input = (3, 0) <= call.version[:2] < (3, 14)
+        wanted = (1, *target) if to_input else stored
+        own = (1,) * (len(wanted) - array.ndim) + array.shape
+        leading = len(own) - len(wanted)
+        if math.prod(own[:leading]) == 1:
+            own = own[leading:]
+        if len(own) != len(wanted) or not all(
+            h in (1, w) for h, w in zip(own, wanted, strict=True)
         ):
-            call.malformed(f"{name} of shape {array.shape}", f"shape {target}")
-        return array.reshape(own[1:])
+            call.malformed(f"{name} of shape {array.shape}", f"shape {wanted}")
+        if to_input:
+            return array.reshape(own[1:])
+        lengths = dict(zip(axes, own, strict=True))
+        return array.reshape([lengths.get(axis, 1) for axis in range(len(target))])
 
     if (call.config.get("mean") is None) != (call.config.get("variance") is None):
         call.malformed("one of mean and variance", "both or none")
@@ -516,6 +525,9 @@ def _upsampling(rank: int, call: LayerCall) -> Value:
     factors = call.config.integers("size", rank, (2,) * rank, minimum=1)
     if rank == 1:
         return call.emit("ann.Upsample1D", call.x, factors=factors)
+    if call.config.get("interpolation") == "bilinear" and call.version[:2] < (2, 4):
+        reason = "this version of Keras interpolated between other points than all newer ones"
+        call.refuse_argument("interpolation", "bilinear", reason)
     return call.emit(
         "ann.Upsample2D",
         call.x,

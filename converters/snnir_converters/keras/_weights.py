@@ -53,8 +53,8 @@ class LiveArray:
         self.shape: tuple[int, ...] = tuple(value.shape)
 
     def read(self) -> Array:
-        """Its value."""
-        return self._value
+        """A copy of its value: the model may go on training."""
+        return self._value.copy()
 
 
 def as_float32(array: Array, where: str) -> npt.NDArray[np.float32]:
