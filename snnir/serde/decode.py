@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from google.protobuf.message import DecodeError
 
@@ -40,8 +40,6 @@ from snnir.proto.v1 import snnir_pb2 as pb
 from snnir.serde.unknown import unknown_in_header
 from snnir.serde.wire import Buffer, Layout
 
-_STRETCH: Final = 1024
-
 _DTYPES = {dtype.value: dtype for dtype in DType}
 _TIMINGS = {timing.value: timing for timing in Timing}
 _ROUNDINGS = {rounding.value: rounding for rounding in Rounding}
@@ -59,6 +57,7 @@ class Decoder:
         self._blobs = layout.blobs
         self._unknown = layout.unknown
         self._mapped: dict[int, MappedBytes] = {}
+        self._layouts: dict[tuple[int, tuple[int, ...]], tuple[DType, tuple[int, ...], int]] = {}
 
     def decode(self, header: bytes) -> Model:
         """The model.
@@ -115,9 +114,12 @@ class Decoder:
         inputs = [self._input(entry) for entry in message.inputs]
         names = [entry.name for entry in inputs]
         values = names.copy()
+        entries = message.nodes[:]
         ports: list[tuple[str, ...]] = []
-        for entry in _entries(message.nodes):
+        shared: dict[tuple[str, ...], tuple[str, ...]] = {}
+        for entry in entries:
             name, outputs = entry.name, tuple(entry.output_ports[:])
+            outputs = shared.setdefault(outputs, outputs)
             names.append(name)
             ports.append(outputs)
             for port in outputs:
@@ -128,8 +130,8 @@ class Decoder:
         _check_unique(values, "values")
         graph = Graph(message.name, inputs)
         nodes, decode = graph.nodes, self._node
-        for entry, outputs in zip(_entries(message.nodes), ports, strict=True):
-            nodes[entry.name] = decode(entry, outputs, values)
+        for name, entry, outputs in zip(names[len(inputs) :], entries, ports, strict=True):
+            nodes[name] = decode(name, entry, outputs, values)
         for output in message.outputs:
             if output.value >= len(values):
                 raise _no_value(f"output '{output.name}'", output.value, values)
@@ -138,8 +140,9 @@ class Decoder:
             )
         return graph
 
-    def _node(self, message: pb.Node, outputs: tuple[str, ...], values: list[str]) -> Node:
-        name = message.name
+    def _node(
+        self, name: str, message: pb.Node, outputs: tuple[str, ...], values: list[str]
+    ) -> Node:
         try:
             bindings = [
                 Binding(entry.port, values[entry.value], entry.delay_steps)
@@ -217,14 +220,10 @@ class Decoder:
         )
 
     def _tensor(self, message: pb.Tensor, owner: str, name: str) -> Tensor:
-        dtype = _DTYPES.get(message.dtype)
-        if dtype is None:
-            raise _enum(f"'{owner}', tensor '{name}'", "dtype", message.dtype)
-        shape = tuple(message.shape[:])
-        size = math.prod(shape) if len(shape) <= limits.MAX_RANK else 0
-        if not 0 < size <= limits.MAX_ELEMENTS:  # 0 may hide lengths that overflow without it
-            _check_shape(shape, f"'{owner}', tensor '{name}'")
-        nbytes = dtype.nbytes(size)
+        layout = message.dtype, tuple(message.shape[:])
+        if layout not in self._layouts:
+            self._layouts[layout] = _check_layout(*layout, f"'{owner}', tensor '{name}'")
+        dtype, shape, nbytes = self._layouts[layout]
         quantization = (
             _quantization(message.quantization, f"'{owner}', tensor '{name}'")
             if message.HasField("quantization")
@@ -264,6 +263,19 @@ class Decoder:
         return Tensor(dtype, shape, mapped, quantization, digest)
 
 
+def _check_layout(
+    number: int, shape: tuple[int, ...], where: str
+) -> tuple[DType, tuple[int, ...], int]:
+    """Element type, shape and bytes of a tensor, from its dtype's number and its shape."""
+    dtype = _DTYPES.get(number)
+    if dtype is None:
+        raise _enum(where, "dtype", number)
+    size = math.prod(shape) if len(shape) <= limits.MAX_RANK else 0
+    if not 0 < size <= limits.MAX_ELEMENTS:  # 0 may hide lengths that overflow without it
+        _check_shape(shape, where)
+    return dtype, shape, dtype.nbytes(size)
+
+
 def _check_shape(shape: Sequence[Dim], where: str) -> None:
     if (problem := shape_problem(shape)) is not None:
         raise _fail("format.limit", where, *problem)
@@ -282,12 +294,6 @@ def _length(
 
 def _enum(where: str, field: str, number: int) -> FormatError:
     return _fail("format.enum", f"{where}, field '{field}'", f"{number}", "a defined value")
-
-
-def _entries(repeated: Any) -> Iterator[Any]:
-    """The entries of a repeated field: quicker than one by one, smaller than all at once."""
-    for start in range(0, len(repeated), _STRETCH):
-        yield from repeated[start : start + _STRETCH]
 
 
 def _check_unique(names: Sequence[str], where: str) -> None:

@@ -64,10 +64,10 @@ def unknown_in_header(message: pb.Model, header: bytes, found: UnknownFields) ->
         A finding, if they are too many to tell where they are.
     """
     message.DiscardUnknownFields()
-    original = pb.Model.FromString(header)
-    if message == original:  # which compares unknown fields, too; with a NaN it is never true
-        return []
     known = message.SerializeToString(deterministic=True)
+    if known == header:
+        return []
+    original = pb.Model.FromString(header)
     excess = len(original.SerializeToString(deterministic=True)) - len(known)
     if excess > limits.MAX_UNKNOWN_BYTES:
         return [_finding("header", f"about {excess} bytes of unknown fields")]
