@@ -22,6 +22,9 @@ from snnir.serde import wire
 from snnir.serde.decode import Decoder
 from snnir.serde.encode import BlobTable, encode_model
 
+_RESERVE: Final = 1 << 20
+"""For a file of at least this many bytes room is asked for beforehand."""
+
 _HASH_ASIDE: Final = 1 << 20
 """A tensor of at least this many bytes is hashed on another thread."""
 
@@ -136,6 +139,7 @@ def write(model: Model, file: BinaryIO, *, digests: bool = True) -> None:
         reference.sha256 = empty
     header = _serialize(message)
     start = file.tell()
+    _reserve(file, start, wire.HEADER_START + len(header), blobs)
     file.write(wire.preamble(header))
     file.write(header)
     found = _write_blobs(blobs, file, start, digests)
@@ -149,6 +153,15 @@ def write(model: Model, file: BinaryIO, *, digests: bool = True) -> None:
     file.write(wire.preamble(header))
     file.write(header)
     file.seek(end)
+
+
+def _reserve(file: BinaryIO, start: int, size: int, blobs: BlobTable) -> None:
+    """Ask the file system for the room that the file will take, which makes writing faster."""
+    for tensor in blobs.tensors:
+        size += len(wire.blob_prefix(size, tensor.nbytes)) + tensor.nbytes
+    if size >= _RESERVE and hasattr(os, "posix_fallocate"):
+        with contextlib.suppress(OSError):  # if there is no room, writing will tell
+            os.posix_fallocate(file.fileno(), start, size)
 
 
 def _serialize(message: Message) -> bytes:
