@@ -19,7 +19,7 @@ import numpy.typing as npt
 from snnir.errors import Diagnostic, UnsupportedFeature
 from snnir.infer import infer
 from snnir.ir.builder import GraphBuilder, Value
-from snnir.ir.graph import Binding, Graph, Node
+from snnir.ir.graph import Binding, Graph, GraphOutput, Node
 from snnir.ir.model import Model
 from snnir.ir.tensor import Tensor
 from snnir.ir.traversal import consumers, topological_order
@@ -29,6 +29,7 @@ from snnir.passes.rate import neurons
 from snnir.passes.rate.neurons import Neuron
 from snnir.passes.rate.regression import recalibrate
 from snnir.passes.rate.signals import Signal, apply
+from snnir.runtime.reference import ReferenceBackend
 
 Array = npt.NDArray[Any]
 Method = Literal["calibrated", "data-norm", "spike-norm"]
@@ -261,8 +262,6 @@ class _Lowering:
         return Signal(spikes, True, np.asarray(largest), trains.mean(0, dtype=np.float32), trains)
 
     def _encoded(self, spikes: Value, name: str, array: Array) -> Array:
-        from snnir.runtime.reference import ReferenceBackend
-
         b = self.state.builder
         graph = Graph(
             "encoder",
@@ -273,8 +272,6 @@ class _Lowering:
             ],
             dict(b.graph.nodes),
         )
-        from snnir.ir.graph import GraphOutput
-
         graph.outputs.append(GraphOutput("spikes", spikes.name))
         model = Model(graph, b.build().opsets, b.time)
         found = ReferenceBackend().prepare(model).run({name: array})["spikes"]
@@ -330,8 +327,6 @@ class _Lowering:
     def _weighted(self, node: Node, signal: Signal, exact: Array) -> Signal:
         if self.options.method == "calibrated":
             node = recalibrate(node, signal.estimate, exact, refit=True)
-        if signal.scale.ndim > 1 and node.operator != "Dense":
-            signal = self._unscaled(signal)
         if signal.scale.ndim > 1:
             signal = self._unscaled(signal)
         folded = weights.with_weights(
