@@ -43,7 +43,8 @@ CODES: Final[dict[str, CodeInfo]] = {
         "the data file cannot be used", "Give a .npy file, or an .npz file with one array an input."
     ),
     "format.not-snnir": CodeInfo(
-        "this is not a snnir model", "Give a file written by snnir; `snnir convert` makes one."
+        "this is not a snnir model",
+        "Give a file written by snnir; snnir.convert.convert reads other formats.",
     ),
     "format.truncated": CodeInfo("the file ends too early", _DAMAGED),
     "format.malformed": CodeInfo("the file is not a well-formed model", _DAMAGED),
@@ -169,7 +170,8 @@ CODES: Final[dict[str, CodeInfo]] = {
     "plugin.unknown": CodeInfo("no such plugin", "`snnir plugins` lists those installed."),
     "plugin.broken": CodeInfo("a plugin failed to load", "Reinstall or update its package."),
     "convert.method": CodeInfo(
-        "the method cannot carry this over", "Use another method; see `snnir convert --help`."
+        "the method cannot carry this over",
+        "Replace the activation, e.g. by ReLU, and train again.",
     ),
     "plugin.missing-dependency": CodeInfo("a package is not installed", "Install it."),
     # HDF5 --------------------------------------------------------------------------------

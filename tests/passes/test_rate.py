@@ -89,7 +89,8 @@ def test_spike_counts_as_answers() -> None:
 def test_what_a_method_cannot_do_is_refused_with_all_of_it() -> None:
     with pytest.raises(UnsupportedFeature) as caught:
         lower_to_rates(with_activation("SiLU"), {"x": np.ones((4, 2))}, RateOptions(8))
-    assert "few-spike" in str(caught.value) and "layer" in str(caught.value)
+    assert [d.code for d in caught.value.diagnostics] == ["convert.method"]
+    assert "ann.SiLU" in str(caught.value) and "layer 'layer'" in str(caught.value)
 
 
 def test_a_head_stays_as_it_is() -> None:

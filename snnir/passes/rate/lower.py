@@ -199,7 +199,6 @@ class _Lowering:
                         f"node '{node.name}'",
                         f"{node.op} in the middle of the network",
                         reason,
-                        hint="Use --method few-spike for other activations.",
                         source=node.source,
                     )
                 )
