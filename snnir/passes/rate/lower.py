@@ -25,6 +25,7 @@ from snnir.ir.tensor import Tensor
 from snnir.ir.traversal import consumers, topological_order
 from snnir.ir.types import Timing
 from snnir.passes import weights
+from snnir.passes.lowering import HEADS, LayerReport, tail
 from snnir.passes.rate import neurons
 from snnir.passes.rate.neurons import Neuron
 from snnir.passes.rate.regression import recalibrate
@@ -52,11 +53,6 @@ CHANNELWISE: Final = frozenset(
 
 SELECTING: Final = frozenset({"Flatten", "Reshape", "Permute", "Concat"})
 """Operators that only move elements, and their scales with them."""
-
-HEADS: Final = frozenset(
-    {"Softmax", "Sigmoid", "Tanh", "ReLU", "PReLU", "ELU", "SiLU", "GELU", "HardSigmoid"}
-)
-"""Activations that stay as they are where nothing but the output follows."""
 
 MEMORY_BYTES: Final = 1 << 29
 """Most that the spikes of one layer take on the calibration samples."""
@@ -93,28 +89,6 @@ class RateOptions:
 
 
 @dataclass
-class LayerReport:
-    """What became of one activation.
-
-    Attributes:
-        node: Name of the neurons.
-        source: Layer of the original model.
-        neurons: Number of neurons.
-        threshold: Smallest, mean and largest threshold.
-        error: Root mean square of (mean output - original activation) on the calibration
-            samples, relative to that of the original activation.
-        rate: Spikes of a neuron in a step, on average.
-    """
-
-    node: str
-    source: str
-    neurons: int
-    threshold: tuple[float, float, float]
-    error: float
-    rate: float
-
-
-@dataclass
 class _State:
     builder: GraphBuilder
     signals: dict[str, Signal] = field(default_factory=dict)
@@ -147,7 +121,7 @@ class _Lowering:
         self.options = options
         self.types = infer(model)
         self.order, _ = topological_order(model.graph)
-        self.tail = _tail(model.graph)
+        self.tail = tail(model.graph)
         self.uses = {value: len(users) for value, users in consumers(model.graph).items()}
         self.state = _State(
             GraphBuilder(
@@ -563,15 +537,3 @@ def _compact(scale: Array) -> Array:
         return np.asarray(scale.flat[0])
     last = scale.reshape(-1, scale.shape[-1])
     return last[0].copy() if np.all(last == last[0]) else scale
-
-
-def _tail(graph: Graph) -> set[str]:
-    """Names of the activations that nothing but outputs follows."""
-    uses = consumers(graph)
-    order, _ = topological_order(graph)
-    tail: set[str] = set()
-    for node in reversed(order):
-        after = [user.name for value in node.values() for user, _ in uses.get(value, [])]
-        if node.operator in HEADS and all(name in tail for name in after):
-            tail.add(node.name)
-    return tail
