@@ -64,7 +64,8 @@ class Neuron:
         The spikes of ``steps`` equal steps: ``floor(steps (mean + bias) / threshold + start)``,
         at least 0 and at most ``steps`` (Bu et al., Optimal ANN-SNN conversion for high-accuracy
         and ultra-low-latency spiking neural networks, ICLR 2022, eq. 11). Corrective spikes
-        lead there from an uneven current, too, if they have the time.
+        lead there from an uneven current, too, if they have the time. Free negative spikes follow
+        the same rule down to a current of minus the negative threshold.
         """
         charge = np.float32(steps) * (mean + self.bias) + np.float32(self.start) * self.threshold
         count: Array = np.clip(np.floor(charge / self.threshold), 0, steps)
