@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 Array = npt.NDArray[Any]
+
+BLOCK_ELEMENTS: Final = 1 << 15
+"""About how many neurons are simulated at once: what a cache holds."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +34,20 @@ class Neuron:
 
     def simulate(self, current: Array) -> Array:
         """Spikes (-1, 0, 1) of a current (steps, samples, ...), as int8."""
+        spikes = np.empty(current.shape, np.int8)
+        size = max(BLOCK_ELEMENTS // max(int(np.prod(current.shape[2:])), 1), 1)
+        for first in range(0, current.shape[1], size):
+            block = slice(first, first + size)
+            self._simulate(current[:, block], spikes[:, block])
+        return spikes
+
+    def _simulate(self, current: Array, spikes: Array) -> None:
         threshold = np.broadcast_to(self.threshold, current.shape[2:]).astype(np.float32)
         negative = None
         if self.negative is not None:
             negative = -np.broadcast_to(self.negative, current.shape[2:]).astype(np.float32)
         v = np.empty(current.shape[1:], np.float32)
         v[...] = np.float32(self.start) * threshold
-        spikes = np.empty(current.shape, np.int8)
         emitted = np.zeros(current.shape[1:], np.int32)
         biased = np.any(self.bias)
         for t, arriving in enumerate(current):
@@ -56,7 +66,6 @@ class Neuron:
                     np.subtract(v, negative, out=v, where=below)
                 spikes[t] -= below
                 emitted += spikes[t]
-        return spikes
 
     def settled(self, mean: Array, steps: int) -> Array:
         """Mean output for a mean current (samples, ...), as if it had come evenly.

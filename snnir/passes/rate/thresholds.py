@@ -29,7 +29,7 @@ NEIGHBOURS: Final = (0.85, 1.0, 1.2)
 BIAS_ROUNDS: Final = 2
 """For each threshold, how often the mean error is moved into the bias and tried again."""
 
-CLOSED_FORM_ELEMENTS: Final = 1 << 22
+CLOSED_FORM_ELEMENTS: Final = 1 << 21
 """About how many activations are used in closed form."""
 
 SIMULATED_ELEMENTS: Final = 1 << 24
