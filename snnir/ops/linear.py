@@ -168,7 +168,7 @@ def _step(bound: Bound, inputs: Inputs, state: dict[str, Array]) -> Outputs:
     y: Array = bound.prepared(inputs["x"])
     bias = bound.optional("bias")
     if bias is not None:
-        y += bias
+        kernels.add_to_channels(y, bias)
     return (y,)
 
 
