@@ -27,7 +27,13 @@ LEAST_ROWS: Final = 16
 """Rows for which it is worth splitting a matrix product into small ones."""
 
 LEAST_STRETCH: Final = 32
-"""Elements under a row of a kernel from which a product for each row is worth it."""
+"""Elements that are added up from which a small product is worth it."""
+
+MOST_INPUTS: Final = 288
+"""Elements that a small product adds up at most, where there are more."""
+
+SUMS_SHARE: Final = 8
+"""Sums of small products take at most this part of ``BUFFER_BYTES``: they are read at once."""
 
 
 def stretches(count: int, item_bytes: int) -> Iterator[slice]:
@@ -35,6 +41,44 @@ def stretches(count: int, item_bytes: int) -> Iterator[slice]:
     step = max(BUFFER_BYTES // max(item_bytes, 1), 1)
     for start in range(0, count, step):
         yield slice(start, min(start + step, count))
+
+
+# Matrix products ---------------------------------------------------------------------------
+
+
+def small_products(rows: int, products: int) -> Iterator[slice]:
+    """Slices of a matrix's rows whose products with another matrix are small.
+
+    Args:
+        rows: Number of rows.
+        products: Multiplications for each row.
+    """
+    most = SMALL_PRODUCT // max(products, 1)
+    step = -(-rows // -(-rows // most)) if most >= LEAST_ROWS and rows else max(rows, 1)
+    for start in range(0, rows, step):
+        yield slice(start, start + step)
+
+
+def multiply(x: Array, weight: Array) -> Array:
+    """The product of two matrices, large ones as sums of small products."""
+    rows, (inputs, units) = len(x), weight.shape
+    block = min(SMALL_PRODUCT // (LEAST_ROWS * max(units, 1)), MOST_INPUTS)
+    count = inputs // block if block >= LEAST_STRETCH else 0
+    if rows < LEAST_ROWS or count < 2:
+        product: Array = x @ weight
+        return product
+    y = np.empty((rows, units), x.dtype)
+    blocks, left = weight[: count * block].reshape(count, block, units), count * block
+    for part in stretches(rows, count * units * x.itemsize * SUMS_SHARE):
+        given = x[part]
+        sums = np.empty((count, len(given), units), x.dtype)
+        split = given[:, :left].reshape(len(given), count, block).swapaxes(0, 1)
+        for few in small_products(len(given), block * units):
+            np.matmul(split[:, few], blocks, out=sums[:, few])
+        np.add.reduce(sums, axis=0, out=y[part])
+        if left < inputs:
+            y[part] += given[:, left:] @ weight[left:]
+    return y
 
 
 # Windows -------------------------------------------------------------------------------------
@@ -169,9 +213,14 @@ def convolve(x: Array, matrices: Array, axes: Sequence[Windows]) -> Array:
         patches = windows(x[part], axes)
         grouped = np.moveaxis(patches.reshape(*patches.shape[:-1], groups, -1), -2, 0)
         for rows in stretches(counts[0], len(patches) * row_bytes):
-            columns = grouped[:, :, rows].reshape(groups, -1, taps)
-            target = y[part, rows].reshape(-1, groups, filters)
-            np.matmul(columns, matrices, out=target.transpose(1, 0, 2))
+            columns = grouped[:, :, rows].reshape(groups, len(patches), -1, taps)
+            target = y[part, rows].reshape(len(patches), -1, groups, filters)
+            for few in small_products(columns.shape[2], taps * filters):
+                np.matmul(
+                    columns[:, :, few],
+                    matrices[:, np.newaxis],
+                    out=target[:, few].transpose(2, 0, 1, 3),
+                )
     return y.reshape(len(x), *counts, groups * filters)
 
 
@@ -234,19 +283,6 @@ def _multiply_stretches(image: Array, weight: Array, target: Array) -> None:
     )
     for rows in small_products(target.shape[1], taps * filters):
         np.matmul(stretches_of[:, rows], weight, out=target[:, rows])
-
-
-def small_products(rows: int, products: int) -> Iterator[slice]:
-    """Slices of a matrix's rows whose products with another matrix are small.
-
-    Args:
-        rows: Number of rows.
-        products: Multiplications for each row.
-    """
-    most = SMALL_PRODUCT // max(products, 1)
-    step = -(-rows // -(-rows // most)) if most >= LEAST_ROWS and rows else max(rows, 1)
-    for start in range(0, rows, step):
-        yield slice(start, start + step)
 
 
 def add_to_channels(y: Array, bias: Array) -> None:

@@ -212,7 +212,7 @@ def _prepare_dense(bound: Bound) -> Any:
 
 
 def _multiply(weight: Array, x: Array) -> Array:
-    y: Array = x.reshape(-1, x.shape[-1]) @ weight
+    y = kernels.multiply(x.reshape(-1, x.shape[-1]), weight)
     return y.reshape(*x.shape[:-1], weight.shape[-1])
 
 

@@ -159,9 +159,7 @@ class _LayerwiseRun(Run):
 
     def bound_for(self, batch: int) -> dict[str, Bound]:
         """What has been bound, for another number of samples."""
-        return {
-            name: dataclasses.replace(bound, batch=batch) for name, bound in self.bound.items()
-        }
+        return {name: dataclasses.replace(bound, batch=batch) for name, bound in self.bound.items()}
 
     def execute(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         self.constant: set[str] = set()
