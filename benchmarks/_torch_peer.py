@@ -2,10 +2,11 @@
 
     python _torch_peer.py PEER NETWORK.npz ANSWERS.npz THREADS
 
-Needs PyTorch and the peer, and nothing of snnir. ``NETWORK.npz`` holds the samples ``x`` (channels last), ``steps``, the chain as JSON
-in ``chain``, and the arrays that it names. Speaks lines of JSON: it says what it found to be
-its fastest way, then runs all samples once for each line that it reads and answers with the
-seconds (elapsed, and of the CPU). The answers of the last run are stored in ``ANSWERS.npz``.
+Needs PyTorch and the peer, and nothing of snnir. ``NETWORK.npz`` holds the samples ``x`` (channels
+last), ``steps``, the chain as JSON in ``chain``, and the arrays that it names. Speaks lines of
+JSON: it says what it found to be its fastest way, then runs all samples once for each line that
+it reads and answers with the seconds (elapsed, and of the CPU). The answers of the last run are
+stored in ``ANSWERS.npz``.
 
 Each peer is given its fastest sensible way on a CPU: inference mode, all that does not change
 computed once, and of step by step or layer by layer (all steps of a layer at once), memory

@@ -309,8 +309,9 @@ def _speed_table(
         f"{SPEED_NETWORK}, T={SPEED_STEPS}: {len(y):,} samples",
         ("", "ms/sample", "least", "CPU", "x fastest peer", "accuracy %", "same answer %", "n"),
         notes=[
-            "Medians of n, taken in turn; CPU: time of all cores. The same network for all: data-norm, soft reset. The "
-            "default conversion has spikes that are taken back, which the peers do not have.",
+            "Medians of n, taken in turn; CPU: time of all cores. The same network for all: "
+            "data-norm, soft reset. The default conversion has spikes that are taken back, which "
+            "the peers do not have.",
             *(
                 f"{name}: {peer.about['way']}, the fastest of {len(peer.about['tried'])} ways; "
                 f"{peer.about['threads']} threads, PyTorch {peer.about['torch']}"
