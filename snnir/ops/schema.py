@@ -344,7 +344,8 @@ class OpDef:
         infer: Output feature shapes, from a checked :class:`InferContext`. It reports what does
             not fit by ``context.fail``.
         step: Outputs of one step (or of a static evaluation). It may replace entries of
-            ``state``, and must not modify its inputs.
+            ``state``, and must not modify its inputs. Backends may call it in several threads at
+            once, each with a :class:`Bound` and state of its own.
         finish: For :attr:`Flow.DECODE`: outputs when the presentation has ended. ``step`` then
             returns an empty tuple.
         prepare: Whatever ``step`` needs that depends on parameters and shapes only. It may be
