@@ -88,7 +88,11 @@ class Peer:
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        self.about = self._answer()
+        try:
+            self.about = self._answer()
+        except BaseException:
+            self.stop()
+            raise
         self.name: str = self.about["peer"]
 
     def _answer(self) -> dict[str, Any]:

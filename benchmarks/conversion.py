@@ -232,9 +232,10 @@ def _torch_python(given: argparse.Namespace) -> Path | None:
 
 
 def _start_peers(
-    report: Report, python: Path | None, network: Path, directory: Path, threads: int
-) -> dict[str, Peer]:
-    peers: dict[str, Peer] = {}
+    report: Report, options: Options, network: Path, directory: Path, peers: dict[str, Peer]
+) -> None:
+    """Add the peers that there are, by their names."""
+    python, threads = _torch_python(options.arguments), options.arguments.threads
     for name in PEERS:
         try:
             if python is None:
@@ -244,7 +245,6 @@ def _start_peers(
             report.absent.append(f"{name} ({error})")
         else:
             peers[peer.name] = peer
-    return peers
 
 
 def _speed(report: Report, options: Options, folder: Path, limit: int | None) -> None:
@@ -275,8 +275,9 @@ def _speed(report: Report, options: Options, folder: Path, limit: int | None) ->
     with scratch(options) as directory:
         path = directory / "network.npz"
         export(plain, x, path)
-        peers = _start_peers(report, _torch_python(given), path, directory, given.threads)
+        peers: dict[str, Peer] = {}
         try:
+            _start_peers(report, options, path, directory, peers)
             jobs: dict[str, Callable[[], tuple[float, float]]] = {}
             for name, spiking in models.items():
                 prepared = LayerwiseBackend().prepare(spiking, threads=given.threads)
