@@ -69,6 +69,10 @@ wheel-test: wheel $(VENV_WHEEL)  ## the test suite, on the wheel and the newest 
 bench: .venv/.installed-bench  ## measure, next to the peers that are installed
 	$(PYTHON) benchmarks/run.py
 
+.PHONY: bench-conversion
+bench-conversion: .venv/.installed-bench  ## measure conversion (peers: SNNIR_TORCH_PYTHON)
+	$(PYTHON) benchmarks/conversion.py
+
 .PHONY: demo
 demo: $(VENV)  ## the main job, on real images
 	$(PYTHON) examples/demo.py

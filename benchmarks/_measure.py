@@ -56,28 +56,34 @@ class Options:
         repetitions: Of what is fast enough to be repeated.
         quick: Whether slow peers get smaller problems and fewer repetitions.
         large: Whether to measure what needs several gigabytes.
+        arguments: All that was given, with what single scripts have added.
     """
 
     directory: Path
     repetitions: int = 15
     quick: bool = False
     large: bool = False
+    arguments: argparse.Namespace = field(default_factory=argparse.Namespace)
 
 
-def parse(description: str) -> tuple[Options, Path | None]:
-    """The command line that all benchmark scripts have: options, and where the JSON goes."""
+def parse(description: str, scripts: Sequence[Any]) -> tuple[Options, Path | None]:
+    """The command line of benchmark scripts: options, and where the JSON goes."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--dir", type=Path, default=Path(), help="for temporary files [.]")
     parser.add_argument("--repetitions", type=int, default=15, metavar="N", help="[15]")
     parser.add_argument("--quick", action="store_true", help="spare the slow peers")
     parser.add_argument("--large", action="store_true", help="measure models above 2 GiB, too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    for script in scripts:
+        if (add_arguments := getattr(script, "add_arguments", None)) is not None:
+            add_arguments(parser)
     given = parser.parse_args()
     if given.repetitions < 1:
         parser.error("--repetitions must be at least 1")
     if not given.dir.is_dir():
         parser.error(f"no directory {given.dir}")
-    return Options(given.dir, given.repetitions, given.quick, given.large), given.json
+    options = Options(given.dir, given.repetitions, given.quick, given.large, given)
+    return options, given.json
 
 
 @contextlib.contextmanager
@@ -329,14 +335,20 @@ def finish(reports: Sequence[Report], target: Path | None) -> int:
     return int(any(not bar.met for report in reports for bar in report.bars))
 
 
-def main(description: str, measures: Sequence[Callable[[Options], Report]]) -> int:
-    """Run benchmarks from the command line; returns the exit code."""
-    options, target = parse(description)
+def main(description: str, scripts: Sequence[Any]) -> int:
+    """Run benchmark scripts from the command line; returns the exit code.
+
+    Args:
+        description: What they do, for ``--help``.
+        scripts: Modules with ``measure(options) -> Report``, and ``add_arguments(parser)`` if they
+            have options of their own.
+    """
+    options, target = parse(description, scripts)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # cleans up
     print("  ".join(f"{key}: {value}" for key, value in environment().items()), end="\n\n")
     reports: list[Report] = []
-    for measure in measures:
-        report = measure(options)
+    for script in scripts:
+        report = script.measure(options)
         print(verdicts(report), flush=True)
         reports.append(report)
     return finish(reports, target)

@@ -632,4 +632,4 @@ def _imports(report: Report, options: Options) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main("Measure the file format and the graph.", [measure]))
+    sys.exit(main("Measure the file format and the graph.", [sys.modules[__name__]]))

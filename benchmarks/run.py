@@ -2,8 +2,8 @@
 
     python benchmarks/run.py [--quick] [--large] [--dir DIRECTORY] [--json FILE]
 
-A benchmark script is a module with a function ``measure(options) -> Report``. The exit code is 1
-if a bar is missed.
+A benchmark script is a module with a function ``measure(options) -> Report``, and
+``add_arguments(parser)`` if it has options of its own. The exit code is 1 if a bar is missed.
 """
 
 from __future__ import annotations
@@ -26,6 +26,6 @@ if __name__ == "__main__":
     sys.exit(
         main(
             "Measure snnir next to the peers that are installed.",
-            [importlib.import_module(name).measure for name in scripts()],
+            [importlib.import_module(name) for name in scripts()],
         )
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
+from numpy.lib.stride_tricks import as_strided, sliding_window_view
 
 from snnir.ops.dims import Spread, Windows
 from snnir.ops.schema import Array
@@ -19,12 +19,66 @@ from snnir.ops.schema import Array
 BUFFER_BYTES: Final = 1 << 22
 """Most that a buffer takes, unless a single row needs more. Larger ones are slower."""
 
+SMALL_PRODUCT: Final = 1_000_000
+"""Multiplications up to which BLAS libraries take their kernels for small matrices: those need no
+packing and no threads, and are faster for the narrow matrices of convolutions."""
+
+LEAST_ROWS: Final = 16
+"""Rows for which it is worth splitting a matrix product into small ones."""
+
+LEAST_STRETCH: Final = 32
+"""Elements that are added up from which a small product is worth it."""
+
+MOST_INPUTS: Final = 288
+"""Elements that a small product adds up at most, where there are more."""
+
+SUMS_SHARE: Final = 8
+"""Sums of small products take at most this part of ``BUFFER_BYTES``: they are read at once."""
+
 
 def stretches(count: int, item_bytes: int) -> Iterator[slice]:
     """Slices of an axis, each of at least an item and else at most ``BUFFER_BYTES``."""
     step = max(BUFFER_BYTES // max(item_bytes, 1), 1)
     for start in range(0, count, step):
         yield slice(start, min(start + step, count))
+
+
+# Matrix products ---------------------------------------------------------------------------
+
+
+def small_products(rows: int, products: int) -> Iterator[slice]:
+    """Slices of a matrix's rows whose products with another matrix are small.
+
+    Args:
+        rows: Number of rows.
+        products: Multiplications for each row.
+    """
+    most = SMALL_PRODUCT // max(products, 1)
+    step = -(-rows // -(-rows // most)) if most >= LEAST_ROWS and rows else max(rows, 1)
+    for start in range(0, rows, step):
+        yield slice(start, start + step)
+
+
+def multiply(x: Array, weight: Array) -> Array:
+    """The product of two matrices, large ones as sums of small products."""
+    rows, (inputs, units) = len(x), weight.shape
+    block = min(SMALL_PRODUCT // (LEAST_ROWS * max(units, 1)), MOST_INPUTS)
+    count = inputs // block if block >= LEAST_STRETCH else 0
+    if rows < LEAST_ROWS or count < 2:
+        product: Array = x @ weight
+        return product
+    y = np.empty((rows, units), x.dtype)
+    blocks, left = weight[: count * block].reshape(count, block, units), count * block
+    for part in stretches(rows, count * units * x.itemsize * SUMS_SHARE):
+        given = x[part]
+        sums = np.empty((count, len(given), units), x.dtype)
+        split = given[:, :left].reshape(len(given), count, block).swapaxes(0, 1)
+        for few in small_products(len(given), block * units):
+            np.matmul(split[:, few], blocks, out=sums[:, few])
+        np.add.reduce(sums, axis=0, out=y[part])
+        if left < inputs:
+            y[part] += given[:, left:] @ weight[left:]
+    return y
 
 
 # Windows -------------------------------------------------------------------------------------
@@ -148,6 +202,10 @@ def convolution_matrices(weight: Array, groups: int) -> Array:
 def convolve(x: Array, matrices: Array, axes: Sequence[Windows]) -> Array:
     """Correlation with the kernels that :func:`convolution_matrices` made ready."""
     groups, taps, filters = matrices.shape
+    stretch = axes[-1].size * x.shape[-1]
+    dense = all(axis.stride == 1 for axis in axes) and axes[-1].dilation == 1
+    if groups == 1 and dense and (stretch >= LEAST_STRETCH or taps == stretch):
+        return _convolve_in_place(x, matrices[0], axes)
     counts = [axis.count for axis in axes]
     y = np.empty((len(x), *counts, groups, filters), x.dtype)
     row_bytes = math.prod(counts[1:]) * groups * taps * x.itemsize
@@ -155,10 +213,85 @@ def convolve(x: Array, matrices: Array, axes: Sequence[Windows]) -> Array:
         patches = windows(x[part], axes)
         grouped = np.moveaxis(patches.reshape(*patches.shape[:-1], groups, -1), -2, 0)
         for rows in stretches(counts[0], len(patches) * row_bytes):
-            columns = grouped[:, :, rows].reshape(groups, -1, taps)
-            target = y[part, rows].reshape(-1, groups, filters)
-            np.matmul(columns, matrices, out=target.transpose(1, 0, 2))
+            columns = grouped[:, :, rows].reshape(groups, len(patches), -1, taps)
+            target = y[part, rows].reshape(len(patches), -1, groups, filters)
+            for few in small_products(columns.shape[2], taps * filters):
+                np.matmul(
+                    columns[:, :, few],
+                    matrices[:, np.newaxis],
+                    out=target[:, few].transpose(2, 0, 1, 3),
+                )
     return y.reshape(len(x), *counts, groups * filters)
+
+
+def _convolve_in_place(x: Array, matrix: Array, axes: Sequence[Windows]) -> Array:
+    """A convolution of stride 1 whose windows are multiplied where they lie in the input.
+
+    What a window covers of one row of the image is one stretch of memory, and the stretches of
+    every n-th window, n being the width of the kernel, follow one another: they are the rows of a
+    matrix. So each row of the kernel takes n matrix products and nothing is copied. Windows that
+    reach from one row of the image into the next are computed, too, and left out of the result.
+    """
+    *above, along = axes
+    channels, filters = x.shape[-1], matrix.shape[-1]
+    kernel = matrix.reshape(-1, along.size * channels, filters)
+    step = above[0].dilation if above else 1
+    height = above[0].count if above else 1
+    pads = [(axis.begin, axis.reach) for axis in axes]
+    width = along.length + sum(pads[-1])
+    places = (height - 1) * width + along.count
+    y = np.empty((len(x), height, along.count, filters), x.dtype)
+    sample_bytes = height * width * (channels + 2 * filters) * x.itemsize
+    for part in stretches(len(x), sample_bytes):
+        image = np.ascontiguousarray(pad(x[part], pads)).reshape(len(x[part]), -1, channels)
+        sums: Array = np.empty((len(image), height * width, filters), x.dtype)
+        more = np.empty_like(sums) if len(kernel) > 1 else sums
+        for row, weight in enumerate(kernel):
+            target = more if row else sums
+            for first in range(min(along.size, places)):
+                count = -(-(places - first) // along.size)
+                _multiply_stretches(
+                    image[:, row * step * width + first :],
+                    weight,
+                    target[:, first :: along.size][:, :count],
+                )
+            if 0 < row < len(kernel) - 1:
+                sums[:, :places] += more[:, :places]
+        shape = (len(image), height, width, filters)
+        seen = sums.reshape(shape)[:, :, : along.count]
+        if len(kernel) > 1:
+            np.add(seen, more.reshape(shape)[:, :, : along.count], out=y[part])
+        else:
+            y[part] = seen
+    return y.reshape(len(x), *(axis.count for axis in axes), filters)
+
+
+def _multiply_stretches(image: Array, weight: Array, target: Array) -> None:
+    """Products of a matrix with stretches of memory, one after the other.
+
+    Args:
+        image: ``(batch, places, channels)``, each sample in one piece.
+        weight: ``(length of a stretch, filters)``.
+        target: ``(batch, stretches, filters)``; takes the products.
+    """
+    (taps, filters), item = weight.shape, image.itemsize
+    stretches_of = as_strided(
+        image,
+        (*target.shape[:2], taps),
+        (image.strides[0], taps * item, item),
+        writeable=False,
+    )
+    for rows in small_products(target.shape[1], taps * filters):
+        np.matmul(stretches_of[:, rows], weight, out=target[:, rows])
+
+
+def add_to_channels(y: Array, bias: Array) -> None:
+    """Add a number for each channel, in place."""
+    if y.ndim < 3 or not y.flags.c_contiguous:
+        y += bias
+        return
+    rows = y.reshape(*y.shape[:-2], -1)
+    rows += np.tile(bias, y.shape[-2])
 
 
 def convolve_depthwise(x: Array, taps: Array, axes: Sequence[Windows]) -> Array:

@@ -168,7 +168,7 @@ def _step(bound: Bound, inputs: Inputs, state: dict[str, Array]) -> Outputs:
     y: Array = bound.prepared(inputs["x"])
     bias = bound.optional("bias")
     if bias is not None:
-        y += bias
+        kernels.add_to_channels(y, bias)
     return (y,)
 
 
@@ -212,7 +212,7 @@ def _prepare_dense(bound: Bound) -> Any:
 
 
 def _multiply(weight: Array, x: Array) -> Array:
-    y: Array = x.reshape(-1, x.shape[-1]) @ weight
+    y = kernels.multiply(x.reshape(-1, x.shape[-1]), weight)
     return y.reshape(*x.shape[:-1], weight.shape[-1])
 
 

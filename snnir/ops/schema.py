@@ -202,6 +202,7 @@ class Bound:
         steps: Presentation length.
         t: Index of the current step, from 0.
         prepared: What the operator's ``prepare`` returned.
+        out: Where the backend would like this step's one output; see :meth:`result`.
     """
 
     node: Node
@@ -214,6 +215,18 @@ class Bound:
     steps: int
     t: int = 0
     prepared: Any = None
+    out: Array | None = None
+
+    def result(self, values: Array) -> Array:
+        """The values as this step's output, in the type of the computation.
+
+        For operators with one output that are not :attr:`Flow.DECODE`. It saves a backend that
+        keeps all steps a copy; an operator may as well return any other array.
+        """
+        if self.out is None:
+            return values.astype(self.dtype)
+        self.out[...] = values
+        return self.out
 
     def optional(self, parameter: str) -> Array | None:
         """The parameter, or None if it is absent and has no default."""
@@ -331,10 +344,12 @@ class OpDef:
         infer: Output feature shapes, from a checked :class:`InferContext`. It reports what does
             not fit by ``context.fail``.
         step: Outputs of one step (or of a static evaluation). It may replace entries of
-            ``state``, and must not modify its inputs.
+            ``state``, and must not modify its inputs. Backends may call it in several threads at
+            once, each with a :class:`Bound` and state of its own.
         finish: For :attr:`Flow.DECODE`: outputs when the presentation has ended. ``step`` then
             returns an empty tuple.
-        prepare: Whatever ``step`` needs that depends on parameters only.
+        prepare: Whatever ``step`` needs that depends on parameters and shapes only. It may be
+            shared by runs in several threads, so ``step`` must not change it.
         validate: Further checks of parameter values; only called where shapes are right.
         references: Sources of the formula.
         notes: Further normative text.

@@ -2,26 +2,38 @@
 
 Without cycles a layer's input over the whole presentation is known before the layer runs. What
 keeps no state (convolutions, pooling) then sees samples and steps as one long batch, and what is
-driven by a constant is computed once. The same operator definitions run as in the reference;
-only the order of additions inside a matrix product may differ. Graphs with cycles run step by
-step.
+driven by a constant is computed once. Samples are independent: a few at a time, so that what a
+layer works on stays in the cache, they are shared out among threads. The same operator
+definitions run as in the reference; only the order of additions inside a matrix product may
+differ. Graphs with cycles run step by step.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 import numpy as np
 
+from snnir.errors import CapabilityError, Diagnostic
 from snnir.infer import Types
 from snnir.ir.model import Model
 from snnir.ir.traversal import topological_order
-from snnir.ops.schema import Arity, Array, Flow
-from snnir.runtime.reference import Precision, ReferenceBackend, ReferencePrepared, Run, Unit
+from snnir.ops.schema import Arity, Array, Bound, Flow
+from snnir.runtime.reference import (
+    Plan,
+    Precision,
+    ReferenceBackend,
+    ReferencePrepared,
+    Run,
+    Unit,
+)
 
-CHUNK_BYTES: Final = 1 << 26
+CHUNK_BYTES: Final = 1 << 23
 """About what the largest value of a chunk of samples takes, over all steps."""
 
 
@@ -31,11 +43,40 @@ class LayerwiseBackend:
     name: Final = "layerwise"
 
     def prepare(
-        self, model: Model, *, precision: Precision = "float32", **options: Any
+        self,
+        model: Model,
+        *,
+        precision: Precision = "float32",
+        threads: int | None = None,
+        **options: Any,
     ) -> LayerwisePrepared:
-        """Make a model ready to run; see :meth:`ReferenceBackend.prepare`."""
+        """Make a model ready to run.
+
+        Args:
+            model: The model.
+            precision: Type of the computation for floats.
+            threads: Threads that share the samples; None: one for each CPU of this process.
+            options: None is known.
+
+        Raises:
+            ModelError: If the model is not valid.
+            CapabilityError: If an operator is not installed, or an option is not known.
+        """
+        if threads is not None and threads < 1:
+            raise CapabilityError(
+                Diagnostic(
+                    "run.capability", "backend 'layerwise'", f"{threads} threads", "at least 1"
+                )
+            )
         reference = ReferenceBackend().prepare(model, precision=precision, **options)
-        return LayerwisePrepared(model, reference.dtype)
+        return LayerwisePrepared(model, reference.dtype, threads or _cpus())
+
+
+def _cpus() -> int:
+    """CPUs that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 class LayerwisePrepared(ReferencePrepared):
@@ -43,12 +84,16 @@ class LayerwisePrepared(ReferencePrepared):
 
     backend = "layerwise"
 
-    def __init__(self, model: Model, dtype: np.dtype[Any]) -> None:
+    def __init__(self, model: Model, dtype: np.dtype[Any], threads: int = 1) -> None:
         super().__init__(model, dtype)
+        self.threads = threads
         order, left = topological_order(model.graph, lambda node, binding: True)
         self.has_cycle = bool(left)
         rank = {node.name: rank for rank, node in enumerate(order)}
         self.ordered = sorted(self.units, key=lambda unit: rank.get(unit.node.name, 0))
+        self.last_use = {
+            binding.source: unit.node.name for unit in self.ordered for binding in unit.node.inputs
+        }
 
     def execute(
         self, types: Types, batch: int, steps: int, wanted: set[str], values: dict[str, Array]
@@ -60,19 +105,48 @@ class LayerwisePrepared(ReferencePrepared):
             math.prod(int(dim) for dim in value.shape) * (steps if value.is_per_step else 1)
             for value in types.values()
         )
-        chunk = max(CHUNK_BYTES // (largest * self.dtype.itemsize), 1)
-        found: dict[str, list[Array]] = {name: [] for name in wanted}
-        for start in range(0, batch, chunk):
-            part = {name: array[start : start + chunk] for name, array in values.items()}
-            size = min(chunk, batch - start)
-            for name, array in (
-                _LayerwiseRun(self, types, size, steps, wanted).execute(part).items()
-            ):
-                found[name].append(array)
-        return {
-            name: arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
-            for name, arrays in found.items()
-        }
+        fitting = max(CHUNK_BYTES // max(largest * self.dtype.itemsize, 1), 1)
+        chunk = max(min(fitting, -(-batch // self.threads)), 1)
+        parts = [slice(start, start + chunk) for start in range(0, max(batch, 1), chunk)]
+        template = _LayerwiseRun(self, types, min(chunk, batch), steps, wanted)
+        for unit in self.ordered:
+            template.bind(unit)
+
+        def run(part: slice) -> dict[str, Array]:
+            size = len(range(*part.indices(batch)))
+            chunk_run = _LayerwiseRun(self, types, size, steps, wanted)
+            chunk_run.bound = template.bound_for(size)
+            with np.errstate(all="ignore"):
+                return chunk_run.execute({name: array[part] for name, array in values.items()})
+
+        found: dict[str, Array] = {}
+        for part, arrays in zip(parts, _in_threads(run, parts, self.threads), strict=True):
+            if len(parts) == 1:
+                return arrays
+            for name, array in arrays.items():
+                if name not in found:
+                    found[name] = np.empty((batch, *array.shape[1:]), array.dtype)
+                found[name][part] = array
+        return found
+
+
+def _in_threads(
+    run: Callable[[slice], dict[str, Array]], parts: list[slice], threads: int
+) -> Iterator[dict[str, Array]]:
+    """The results, in order; of those that are not taken yet there are at most a few."""
+    if min(threads, len(parts)) == 1:
+        yield from map(run, parts)
+        return
+    with ThreadPoolExecutor(min(threads, len(parts))) as pool:
+        running = [pool.submit(run, part) for part in parts[: 2 * threads]]
+        try:
+            for number in range(len(parts)):
+                result = running.pop(0).result()
+                if number + 2 * threads < len(parts):
+                    running.append(pool.submit(run, parts[number + 2 * threads]))
+                yield result
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 class _LayerwiseRun(Run):
@@ -80,15 +154,23 @@ class _LayerwiseRun(Run):
 
     prepared: LayerwisePrepared
 
+    def _make_plan(self) -> Plan:
+        return Plan()
+
+    def bound_for(self, batch: int) -> dict[str, Bound]:
+        """What has been bound, for another number of samples."""
+        return {name: dataclasses.replace(bound, batch=batch) for name, bound in self.bound.items()}
+
     def execute(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        self.history.clear()
         self.constant: set[str] = set()
         for name, array in inputs.items():
             per_step = self.types[name].is_per_step
             self._keep(name, np.ascontiguousarray(np.swapaxes(array, 0, 1)) if per_step else array)
         for unit in self.prepared.ordered:
-            self.bind(unit)
             self._run_unit(unit)
+            for source in {binding.source for binding in unit.node.inputs}:
+                if self.prepared.last_use[source] == unit.node.name:
+                    del self.values[source]
         return {name: self.found[name] for name in self.wanted}
 
     def _keep(self, name: str, array: Array) -> None:
@@ -134,12 +216,12 @@ class _LayerwiseRun(Run):
     def _run_steps(self, unit: Unit) -> None:
         name, flow = unit.node.name, unit.opdef.flow
         self.reset(unit)
-        state = self.state[name]
+        state, bound = self.state[name], self.bound[name]
         static = flow is Flow.ENCODE
         arriving = self._inputs(unit, lambda value: value, spread=not static)
         recorded = [variable for variable in state if f"{name}:{variable}" in self.wanted]
-        kept: list[tuple[Array, ...]] = []
-        states: dict[str, list[Array]] = {variable: [] for variable in recorded}
+        kept: list[Array] = []
+        states: list[Array] = []
         for t in range(self.steps):
             inputs = {
                 port: value
@@ -147,15 +229,26 @@ class _LayerwiseRun(Run):
                 else ([v[t] for v in value] if isinstance(value, list) else value[t])
                 for port, value in arriving.items()
             }
-            kept.append(self._step(unit, inputs, t))
-            for variable in recorded:
-                states[variable].append(state[variable].copy())
-        for variable in recorded:
-            self.found[f"{name}:{variable}"] = np.stack(states[variable], axis=1)
+            bound.out = kept[0][t] if len(kept) == 1 else None
+            outputs = self._step(unit, inputs, t)
+            if not kept:
+                kept = [np.empty((self.steps, *array.shape), array.dtype) for array in outputs]
+            for array, steps in zip(outputs, kept, strict=True):
+                if array is not bound.out:
+                    steps[t] = array
+            if not states:
+                states = [
+                    np.empty((self.batch, self.steps, *state[v].shape[1:]), state[v].dtype)
+                    for v in recorded
+                ]
+            for variable, steps in zip(recorded, states, strict=True):
+                steps[:, t] = state[variable]
+        for variable, steps in zip(recorded, states, strict=True):
+            self.found[f"{name}:{variable}"] = steps
         if unit.opdef.finish is not None:
-            self._keep_all(unit, self.call(unit, unit.opdef.finish, self.bound[name], state))
+            self._keep_all(unit, self.call(unit, unit.opdef.finish, bound, state))
         else:
-            self._keep_all(unit, tuple(np.stack(port) for port in zip(*kept, strict=True)))
+            self._keep_all(unit, tuple(kept))
 
     def _inputs(self, unit: Unit, shape: Any, *, spread: bool = False) -> dict[str, Any]:
         """What arrives at each port, over all steps; constants spread over time if asked for."""

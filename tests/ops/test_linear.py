@@ -175,6 +175,59 @@ def test_conv2d(case: dict[str, Any]) -> None:
     check_convolution(case)
 
 
+@settings(max_examples=150, deadline=None)
+@given(st.integers(1, 2).flatmap(convolutions), st.integers(1, 60), st.integers(1, 400))
+def test_convolution_in_place(case: dict[str, Any], product: int, buffer: int) -> None:
+    """Narrow images, small products and small buffers: every way to split a convolution."""
+    case["attributes"]["strides"] = (1,) * len(case["sizes"])
+    case["attributes"]["dilations"] = (*case["attributes"]["dilations"][:-1], 1)
+    case["groups"] = 1
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernels, "LEAST_STRETCH", 1)
+        patch.setattr(kernels, "LEAST_ROWS", 1)
+        patch.setattr(kernels, "SMALL_PRODUCT", product)
+        patch.setattr(kernels, "BUFFER_BYTES", buffer)
+        check_convolution(case)
+
+
+def test_windows_that_reach_around_the_end_of_a_row_do_not_show() -> None:
+    """Their sums are not even numbers."""
+    x = np.zeros((1, 2, 3, 32), np.float32)
+    x[0, 0, 2], x[0, 1, 0] = np.inf, -np.inf
+    weight = np.ones((1, 2, 32, 1), np.float32)
+    with np.errstate(all="ignore"):
+        y = run(find(SNN, "Conv2D"), x, {}, {"weight": weight})
+    np.testing.assert_array_equal(y[0, ..., 0], [[0, np.inf], [-np.inf, 0]])
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.integers(0, 20),
+    st.integers(1, 40),
+    st.integers(1, 5),
+    st.integers(1, 60),
+    st.integers(1, 7),
+    st.integers(0, 1000),
+)
+def test_products_of_matrices_in_parts(
+    rows: int, inputs: int, units: int, product: int, most: int, seed: int
+) -> None:
+    x, weight = integers(seed, rows, inputs), integers(seed + 1, inputs, units)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernels, "LEAST_STRETCH", 1)
+        patch.setattr(kernels, "LEAST_ROWS", 1)
+        patch.setattr(kernels, "SMALL_PRODUCT", product)
+        patch.setattr(kernels, "MOST_INPUTS", most)
+        patch.setattr(kernels, "BUFFER_BYTES", 64)
+        np.testing.assert_array_equal(kernels.multiply(x, weight), x @ weight)
+
+
+def test_products_of_large_matrices() -> None:
+    """With the sizes that are in use, and a remainder along both axes."""
+    x, weight = integers(0, 777, 4609), integers(1, 4609, 131)
+    np.testing.assert_array_equal(kernels.multiply(x, weight), x @ weight)
+
+
 @settings(max_examples=100, deadline=None)
 @given(convolutions(2))
 def test_depthwise_conv2d(case: dict[str, Any]) -> None:

@@ -180,26 +180,38 @@ def bound_port(bound: Bound) -> str:
     return next(iter(bound.input_shapes))
 
 
+def spread(bound: Bound) -> dict[str, Array]:
+    """The parameters, one number for each neuron unless there is one for all.
+
+    Arrays of equal shape are combined in one go; rows of a few channels are not.
+    """
+    shape = _feature(bound)
+    return {
+        name: np.ascontiguousarray(np.broadcast_to(array, shape)) if array.ndim else array
+        for name, array in bound.parameters.items()
+    }
+
+
 def drive(bound: Bound, current: Array) -> Array:
     """``gain * current``; the bias is added by :func:`add_bias` after the potential."""
-    return current * bound.parameters["gain"] if "gain" in bound.node.parameters else current
+    return current * bound.prepared["gain"] if "gain" in bound.node.parameters else current
 
 
 def add_bias(bound: Bound, u: Array) -> Array:
     """``u + bias``."""
-    return u + bound.parameters["bias"] if "bias" in bound.node.parameters else u
+    return u + bound.prepared["bias"] if "bias" in bound.node.parameters else u
 
 
 def fire(bound: Bound, state: dict[str, Array], u: Array, threshold: Array) -> Array:
     """The part that all spiking neurons share: see ``FIRE_TEXT``. Returns the spikes.
 
     Args:
-        bound: The operator.
+        bound: The operator; :func:`spread` has prepared it.
         state: Holds ``v`` (and ``refractory``); both are replaced.
-        u: Potential after integration, shape (batch, features).
+        u: Potential after integration, shape (batch, features); a new array, which is changed.
         threshold: Threshold that holds in this step.
     """
-    parameters, attributes = bound.parameters, bound.attributes
+    parameters, attributes = bound.prepared, bound.attributes
     at_least = attributes["compare"] == ">="
     lower = parameters.get("lower_bound")
     if lower is not None:
@@ -220,26 +232,26 @@ def fire(bound: Bound, state: dict[str, Array], u: Array, threshold: Array) -> A
             below &= ~held
         if corrective:
             below &= state["emitted"] > 0
-    reset_potential = parameters["reset_potential"]
-    spikes = fired.astype(bound.dtype)
+    signs = fired.view(np.int8)
     if below is not None:
-        spikes = spikes - below
+        signs = signs - below.view(np.int8)
+    spikes = bound.result(signs)
+    if negative is not None:
         state["emitted"] = state["emitted"] + spikes
+    reset_potential = parameters["reset_potential"]
     mode = attributes["reset"]
     if mode == "subtract":
-        v = np.where(fired, u - (parameters["threshold"] - reset_potential), u)
-        if below is not None:
-            worth = parameters["threshold"] if corrective else negative
-            v = np.where(below, u + (worth - reset_potential), v)
+        step = parameters["threshold"] - reset_potential
+        if below is None or corrective:
+            u -= spikes * step
+        else:
+            u = np.where(fired, u - step, np.where(below, u + (negative - reset_potential), u))
     elif mode == "to_value":
-        v = np.where(fired if below is None else fired | below, reset_potential, u)
-    else:
-        v = u
-    state["v"] = v.astype(bound.dtype, copy=False)
+        u = np.where(signs, reset_potential, u)
+    state["v"] = u.astype(bound.dtype, copy=False)
     if held is not None:
-        any_spike = fired if below is None else fired | below
         state["refractory"] = np.where(
-            any_spike, refractory_steps, np.maximum(state["refractory"] - 1, 0)
+            signs, refractory_steps, np.maximum(state["refractory"] - 1, 0)
         )
     return spikes
 
@@ -285,16 +297,16 @@ def _numbers(context: InferContext, name: str, default: float) -> npt.NDArray[np
 
 def _step_if(bound: Bound, inputs: Inputs, state: dict[str, Array]) -> Outputs:
     u = add_bias(bound, state["v"] + drive(bound, inputs["current"]))
-    return (fire(bound, state, u, bound.parameters["threshold"]),)
+    return (fire(bound, state, u, bound.prepared["threshold"]),)
 
 
 def _step_lif(bound: Bound, inputs: Inputs, state: dict[str, Array]) -> Outputs:
-    u = bound.parameters["decay"] * state["v"] + drive(bound, inputs["current"])
-    return (fire(bound, state, add_bias(bound, u), bound.parameters["threshold"]),)
+    u = bound.prepared["decay"] * state["v"] + drive(bound, inputs["current"])
+    return (fire(bound, state, add_bias(bound, u), bound.prepared["threshold"]),)
 
 
 def _step_alif(bound: Bound, inputs: Inputs, state: dict[str, Array]) -> Outputs:
-    parameters = bound.parameters
+    parameters: dict[str, Array] = bound.prepared
     u = parameters["decay"] * state["v"] + drive(bound, inputs["current"])
     adaptation = parameters["adaptation_decay"] * state["a"]
     threshold = parameters["threshold"] + parameters["adaptation_strength"] * adaptation
@@ -304,7 +316,7 @@ def _step_alif(bound: Bound, inputs: Inputs, state: dict[str, Array]) -> Outputs
 
 
 def _step_integrator(bound: Bound, inputs: Inputs, state: dict[str, Array]) -> Outputs:
-    u = bound.parameters["decay"] * state["v"] + drive(bound, inputs["current"])
+    u = bound.prepared["decay"] * state["v"] + drive(bound, inputs["current"])
     state["v"] = add_bias(bound, u)
     return (state["v"],)
 
@@ -408,6 +420,7 @@ IF = OpDef(
         "event-driven networks, Frontiers in Neuroscience 2017, eqs. 1-3",
     ),
     infer=same_shape("current"),
+    prepare=spread,
     step=_step_if,
     validate=validate_firing,
 )
@@ -430,6 +443,7 @@ LIF = OpDef(
         "solved exactly over one step of constant current",
     ),
     infer=same_shape("current"),
+    prepare=spread,
     step=_step_lif,
     validate=validate_firing,
 )
@@ -481,6 +495,7 @@ ALIF = OpDef(
         "neurons, Nature Communications 2020, eqs. 6-8",
     ),
     infer=same_shape("current"),
+    prepare=spread,
     step=_step_alif,
     validate=validate_firing,
 )
@@ -511,6 +526,7 @@ LEAKY_INTEGRATOR = OpDef(
     notes=ORDER_NOTE,
     references=("Neuronal Dynamics, 2014, section 1.3, without threshold",),
     infer=same_shape("current"),
+    prepare=spread,
     step=_step_integrator,
 )
 
