@@ -1,0 +1,464 @@
+"""From a trained network to a spiking network, in one call."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Callable, Sequence, Set
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from snnir.conversion import costs, methods
+from snnir.conversion.calibration import Calibration, calibration_of, few_samples
+from snnir.conversion.measure import (
+    Meter,
+    Reporter,
+    Score,
+    batches,
+    bound_types,
+    decision,
+    largest_difference,
+)
+from snnir.conversion.methods import METHODS, Method
+from snnir.conversion.report import (
+    Accuracy,
+    Attempt,
+    ConversionReport,
+    Cost,
+    Layer,
+    Pass,
+    SampleCounts,
+)
+from snnir.conversion.scale import scale_findings
+from snnir.conversion.settings import Decoder, Encoder, MethodName, Settings
+from snnir.conversion.sources import describe, is_spiking, read, read_foreign
+from snnir.errors import ConversionError, Diagnostic, RunError, SnnirWarning
+from snnir.infer import infer
+from snnir.ir.model import Close, Example, Model
+from snnir.ir.types import DType
+from snnir.passes.canonicalise import canonicalise
+from snnir.passes.preprocessing import take_preprocessing, with_preprocessing
+from snnir.runtime.backend import Inputs
+from snnir.runtime.verify import make_example
+
+__all__ = [
+    "METHODS",
+    "ConversionReport",
+    "Settings",
+    "convert",
+    "convert_model",
+    "is_spiking",
+    "read",
+    "read_foreign",
+]
+
+Array = npt.NDArray[Any]
+
+STORED_SAMPLES: Final = 2
+"""Samples that are stored in the file with what the network makes of them."""
+
+STORED_TOLERANCE: Final = Close(absolute=1e-4, relative=1e-4)
+"""Sums in another order may tip a spike, which moves a mean by a threshold over the steps."""
+
+
+def convert(
+    source: Any,
+    *,
+    calibration: Inputs,
+    labels: npt.ArrayLike | None = None,
+    method: MethodName = "auto",
+    steps: int | None = None,
+    bits: int | None = None,
+    target_drop: float | None = None,
+    percentile: float | None = None,
+    per_channel: bool | None = None,
+    encoder: Encoder | None = None,
+    decoder: Decoder | None = None,
+    seed: int | None = None,
+    input_scale: npt.ArrayLike | None = None,
+    input_offset: npt.ArrayLike | None = None,
+    input_dtype: str | None = None,
+    labels_of: str | None = None,
+    progress: Reporter | None = None,
+) -> tuple[Model, ConversionReport]:
+    """Make a spiking network of a trained network.
+
+    Args:
+        source: A file (Keras `.keras` or `.h5`, or a model of domain ``ann``), a ``Model``, or a
+            live ``keras.Model``.
+        calibration: Samples for each input by name, or the array of the only input; as the
+            spiking network will be fed, so before ``input_scale``. A few hundred are enough.
+        labels: Class of each sample, to measure accuracy.
+        method: ``"calibrated"``, ``"data-norm"``, ``"spike-norm"``, ``"few-spike"`` or
+            ``"auto"``: ``calibrated``, or ``few-spike`` where an activation needs it.
+        steps: Presentation length, for rate coding; 32 by default.
+        bits: Steps of a phase, for ``few-spike``; 8 by default.
+        target_drop: Instead of ``steps`` or ``bits``: the smallest that loses at most so many
+            percentage points on the labelled samples.
+        percentile: For ``data-norm``: percentile instead of maximum.
+        per_channel: For ``data-norm`` and ``spike-norm``: a threshold for each channel (the
+            default) instead of each layer.
+        encoder: How static inputs drive the network: ``"constant"`` (the default),
+            ``"poisson"``, ``"rate"`` or ``"latency"``.
+        decoder: What the answer is taken from: ``"potential"`` (the default) or
+            ``"spike-count"``.
+        seed: Seed of the Poisson encoder.
+        input_scale: Preprocessing that goes into the file: the network sees
+            ``float32(x) * input_scale + input_offset``. One number, or one for each channel.
+        input_offset: See ``input_scale``.
+        input_dtype: Element type that is fed, e.g. ``"uint8"`` for raw images.
+        labels_of: Name of the output that the labels belong to; needed if there are several.
+        progress: Is told what is being done, how much is done, and how much there is.
+
+    Returns:
+        The spiking network, with stored examples, and what was measured.
+
+    Raises:
+        SnnirError: If the source cannot be read or converted, or the calibration data does not
+            fit it: with all that is wrong.
+
+    Warns:
+        SnnirWarning: If the data is doubtful, e.g. of the wrong scale.
+    """
+    settings = Settings(
+        method, steps, bits, target_drop, percentile, per_channel, encoder, decoder, seed
+    )
+    methods.candidates(settings)
+    model = prepared_source(read(source), input_scale, input_offset, input_dtype)
+    samples = calibration_of(model, calibration, labels, labels_of)
+    return convert_model(model, samples, settings, source=describe(source), progress=progress)
+
+
+def prepared_source(
+    model: Model,
+    input_scale: npt.ArrayLike | None = None,
+    input_offset: npt.ArrayLike | None = None,
+    input_dtype: str | None = None,
+) -> Model:
+    """A model that can be converted, with the preprocessing that was asked for.
+
+    Raises:
+        ConversionError: If it spikes already, or an option has no such value.
+        ModelError: If the preprocessing does not fit its inputs.
+    """
+    if is_spiking(model):
+        domains = sorted({node.domain for node in model.graph.nodes.values()} - {"ann"})
+        raise ConversionError(
+            Diagnostic(
+                "convert.source",
+                "source",
+                f"operators of domain {', '.join(domains)}",
+                "a network of domain 'ann'",
+            )
+        )
+    dtype = None
+    if input_dtype is not None:
+        try:
+            dtype = DType.parse(input_dtype)
+        except KeyError as error:
+            known = ", ".join(entry.label for entry in DType)
+            raise ConversionError(
+                Diagnostic("convert.option", "option 'input_dtype'", repr(input_dtype), known)
+            ) from error
+    return with_preprocessing(model, input_scale, input_offset, dtype)
+
+
+def convert_model(
+    model: Model,
+    samples: Calibration,
+    settings: Settings,
+    *,
+    source: str,
+    progress: Reporter | None = None,
+) -> tuple[Model, ConversionReport]:
+    """Make a spiking network; see :func:`convert`.
+
+    Args:
+        model: What :func:`prepared_source` gives.
+        samples: Calibration samples that fit it.
+        settings: How.
+        source: What to call it in the report.
+        progress: Is told how far the work is.
+
+    Raises:
+        SnnirError: If it cannot be converted.
+    """
+    return _Conversion(model, samples, settings, source, progress or _silent).run()
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    return
+
+
+@dataclasses.dataclass
+class _Candidate:
+    """A spiking network, with what was measured of it."""
+
+    method: Method
+    resolution: int
+    model: Model
+    layers: Sequence[Any]
+    meter: Meter
+    scores: dict[tuple[str, int], Score]
+    difference: float
+
+    def accuracy(self, labelled: str | None, decided: Set[str]) -> Sequence[Accuracy]:
+        entries = []
+        for (output, steps), score in self.scores.items():
+            count = max(score.answers, 1)
+            known = output == labelled
+            entries.append(
+                Accuracy(
+                    output,
+                    steps,
+                    score.error,
+                    score.agreeing / count if known or output in decided else None,
+                    score.original / count if known else None,
+                    score.spiking / count if known else None,
+                )
+            )
+        return sorted(entries, key=lambda entry: (entry.output, entry.steps))
+
+
+class _Conversion:
+    def __init__(
+        self,
+        model: Model,
+        samples: Calibration,
+        settings: Settings,
+        source: str,
+        progress: Reporter,
+    ) -> None:
+        self.usable = methods.candidates(settings)
+        self.original = model
+        self.samples = samples
+        self.settings = settings
+        self.source = source
+        self.progress = progress
+        self.expected: dict[str, Array] = {}
+        self.attempts: list[Attempt] = []
+        types = infer(model)
+        self._decisions = {o.name: decision(model.graph, o, types) for o in model.graph.outputs}
+
+    def run(self) -> tuple[Model, ConversionReport]:
+        if self.settings.target_drop is not None and self.samples.labels is None:
+            raise RunError(
+                Diagnostic("convert.labels", "labels", "nothing", "labels, to measure what is lost")
+            )
+        doubts = self._doubts()
+        moved, gone = take_preprocessing(self.original)
+        ann = canonicalise(moved)
+        found = self._choose(ann)
+        found.model.examples["calibration"] = self._example(found.model)
+        found.model.metadata["snnir.convert"] = " ".join(
+            f"{key}={value}"
+            for key, value in {
+                "method": found.method.name,
+                **self.settings.given(),
+                found.method.resolution: found.resolution,
+            }.items()
+        )
+        return found.model, self._report(found, ann, gone, doubts)
+
+    def _doubts(self) -> Sequence[Diagnostic]:
+        """What is doubtful about the data; it is warned of before the work begins."""
+        samples = self.samples
+        found = [
+            *few_samples(samples.split.given),
+            *scale_findings(self.original, samples.measure, samples.labels, samples.output),
+        ]
+        for finding in found:
+            warnings.warn(str(finding), SnnirWarning, stacklevel=5)
+        return found
+
+    # Trying ------------------------------------------------------------------------------
+
+    def _choose(self, ann: Model) -> _Candidate:
+        """The network that was asked for, or the smallest that loses little enough."""
+        drop = self.settings.target_drop
+        if drop is None:
+            return self._attempt(ann, lambda method: method.resolution_of(self.settings))
+        found = self._attempt(ann, lambda method: method.coarse[0])
+        self.usable = [method] = [found.method]
+        for number in method.coarse[1:]:
+            if self.attempts[-1].drop <= drop:
+                break
+            found = self._attempt(ann, lambda _, number=number: number)  # type: ignore[misc]
+        if self.attempts[-1].drop > drop:
+            raise ConversionError(self._missed(method, drop))
+        failed = [a.resolution for a in self.attempts[:-1]]
+        between = range(max(failed, default=0) + 1, found.resolution)
+        for number in (number for number in method.tries if number in between):
+            finer = self._attempt(ann, lambda _, number=number: number)  # type: ignore[misc]
+            if self.attempts[-1].drop <= drop:
+                found = finer
+                break
+        return self._measured(ann, found.method, found.resolution, found.model, found.layers)
+
+    def _missed(self, method: Method, drop: float) -> Diagnostic:
+        best = min(self.attempts, key=lambda attempt: attempt.drop)
+        tried = ", ".join(str(attempt.resolution) for attempt in self.attempts)
+        return Diagnostic(
+            "convert.target-drop",
+            f"method '{method.name}'",
+            f"a drop of {best.drop:.2f} points at best, with {best.resolution} "
+            f"{method.resolution} (tried: {tried})",
+            f"at most {drop:g} points",
+        )
+
+    def _attempt(self, ann: Model, resolution: Callable[[Method], int]) -> _Candidate:
+        self.progress("calibrating", 0, 1)
+        lowered = methods.lower(self.usable, ann, self.samples.calibrate, self.settings, resolution)
+        self.progress("calibrating", 1, 1)
+        searching = self.settings.target_drop is not None
+        found = self._measured(ann, *lowered, early=not searching)
+        if searching:
+            score = found.scores[self.samples.output or "", found.model.time.steps]
+            lost = 100 * (score.original - score.spiking) / max(score.answers, 1)
+            self.attempts.append(Attempt(found.resolution, lost))
+        return found
+
+    def _measured(
+        self,
+        ann: Model,
+        method: Method,
+        resolution: int,
+        model: Model,
+        layers: Sequence[Any],
+        *,
+        early: bool = True,
+    ) -> _Candidate:
+        arrays = self.samples.measure
+        self._expect()
+        lengths = _lengths(model.time.steps) if early and method.readable_early else ()
+        meter = Meter(model, arrays, lengths=lengths)
+        scores: dict[tuple[str, int], Score] = {}
+        difference, count = 0.0, len(next(iter(arrays.values())))
+        for part, batch in batches(arrays, meter.batch_size):
+            answers = meter.run(batch)
+            truth = None if self.samples.labels is None else self.samples.labels[part]
+            for steps, outputs in answers.items():
+                for name, output in outputs.items():
+                    score = scores.setdefault((name, steps), Score())
+                    known = truth if name == self.samples.output else None
+                    score.add(
+                        self.expected[name][part], output, known, self._decisions[name].decide
+                    )
+            expected = {name: array[part] for name, array in self.expected.items()}
+            difference = max(difference, largest_difference(expected, answers[model.time.steps]))
+            self.progress("measuring sample", part.stop, count)
+        return _Candidate(method, resolution, model, layers, meter, scores, difference)
+
+    def _expect(self) -> None:
+        """What the original answers to the measured samples."""
+        if not self.expected:
+            self.expected = self._answers(self.original)
+
+    def _answers(self, model: Model) -> dict[str, Array]:
+        meter = Meter(model, self.samples.measure)
+        parts = [
+            next(iter(meter.run(batch).values()))
+            for _, batch in batches(self.samples.measure, meter.batch_size)
+        ]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    # Reporting ---------------------------------------------------------------------------
+
+    def _example(self, model: Model) -> Example:
+        """The first samples, and what the reference makes of them."""
+        first = {name: array[:STORED_SAMPLES] for name, array in self.samples.measure.items()}
+        return make_example(model, first, tolerance=STORED_TOLERANCE)
+
+    def _report(
+        self, found: _Candidate, ann: Model, gone: Sequence[str], doubts: Sequence[Diagnostic]
+    ) -> ConversionReport:
+        samples, split = self.samples, self.samples.split
+        types = bound_types(ann, samples.measure)
+        return ConversionReport(
+            source=self.source,
+            method=found.method.name,
+            reason=self._reason(found.method),
+            options=self.settings.given(),
+            steps=found.model.time.steps,
+            samples=SampleCounts(
+                split.given,
+                len(split.calibrate),
+                len(split.measure),
+                split.held_out,
+                samples.labels is not None,
+            ),
+            passes=tuple(self._passes(found, ann, gone)),
+            accuracy=tuple(
+                found.accuracy(
+                    None if samples.labels is None else samples.output,
+                    {o.name for o in self.original.graph.outputs if self._decisions[o.name].sure},
+                )
+            ),
+            layers=tuple(_layers(found)),
+            costs=tuple(_costs(found)),
+            original_multiply_accumulates=costs.multiply_accumulates(ann.graph, types),
+            attempts=tuple(self.attempts),
+            warnings=tuple(doubts),
+        )
+
+    def _reason(self, method: Method) -> str:
+        if self.settings.method != "auto":
+            return ""
+        if method.name == methods.AUTO[0]:
+            return "auto: loses least at the same number of steps"
+        return f"auto: {methods.AUTO[0]} does not carry this network or these options"
+
+    def _passes(self, found: _Candidate, ann: Model, gone: Sequence[str]) -> Sequence[Pass]:
+        canonical = largest_difference(self.expected, self._answers(ann))
+        done = []
+        if gone:
+            text = f"{', '.join(gone)} became scale and offset of the input"
+            done.append(Pass("preprocessing", True, text, canonical))
+        nodes = len(self.original.graph.nodes) - len(gone)
+        text = f"{nodes} nodes became {len(ann.graph.nodes)}: batch normalisation and scales folded"
+        done.append(Pass("canonicalise", True, text, canonical))
+        text = f"activations became {len(found.layers)} groups of neurons; the rest is exact"
+        done.append(Pass(found.method.name, False, text, found.difference))
+        return done
+
+
+def _lengths(steps: int) -> list[int]:
+    """1, 2, 4, ... below the presentation length."""
+    return [1 << power for power in range(steps.bit_length()) if 1 << power < steps]
+
+
+def _layers(found: _Candidate) -> Sequence[Layer]:
+    activity = found.meter.activity
+    reports = {layer.node: layer for layer in found.layers}
+    result = []
+    for name, count in activity.spikes.items():
+        node, known = found.model.graph.nodes[name], reports.get(name)
+        result.append(
+            Layer(
+                name,
+                node.source,
+                activity.neurons[name],
+                activity.rate(name),
+                count / activity.samples,
+                None if known is None else known.threshold,
+                None if known is None else known.error,
+            )
+        )
+    return result
+
+
+def _costs(found: _Candidate) -> Sequence[Cost]:
+    meter, graph = found.meter, found.model.graph
+    result = []
+    for node in costs.weighted_nodes(graph):
+        if node.name in meter.activity.operations:
+            operations = meter.activity.operations[node.name] / meter.activity.samples
+            result.append(Cost(node.name, node.source, operations, 0))
+        else:
+            shape = tuple(int(dim) for dim in meter.types[node.inputs[0].source].shape)
+            counts = costs.fan_out(node, shape)
+            once = 0 if counts is None else int(counts.sum())
+            result.append(Cost(node.name, node.source, 0.0, once))
+    return result
