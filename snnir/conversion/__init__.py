@@ -416,10 +416,12 @@ class _Conversion:
         if gone:
             text = f"{', '.join(gone)} became scale and offset of the input"
             done.append(Pass("preprocessing", True, text, canonical))
-        nodes = len(self.original.graph.nodes) - len(gone)
-        text = f"{nodes} nodes became {len(ann.graph.nodes)}: batch normalisation and scales folded"
+        before, after = len(self.original.graph.nodes) - len(gone), len(ann.graph.nodes)
+        text = f"identities, batch normalisation and scales folded: {before} nodes became {after}"
+        if before == after:
+            text = "nothing was to be folded"
         done.append(Pass("canonicalise", True, text, canonical))
-        text = f"activations became {len(found.layers)} groups of neurons; the rest is exact"
+        text = f"activations became spiking neurons ({len(found.layers)} layers), the rest is exact"
         done.append(Pass(found.method.name, False, text, found.difference))
         return done
 

@@ -5,16 +5,18 @@ Three things tell, each by comparing the data as given with the data on the othe
 
 - labels: the network is right more often on the other scale;
 - batch normalisation: what arrives there has, over the training data, the stored mean and
-  variance, so its standardised root mean square is about 1;
+  variance;
 - saturation: trained with cross-entropy, a network is rarely so sure that every other class has
   a probability below what float32 tells from 0 beside 1 (5.96e-8); fed with numbers 255 times
   as large it always is. Fed with numbers 255 times too small it says the same of everything.
 
-Data that does not look like images (negative numbers, other ranges) is never doubted.
+Data that does not look like images (negative numbers, other ranges) is only doubted by the first
+batch normalisation.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -27,6 +29,7 @@ from snnir.errors import Diagnostic
 from snnir.infer import infer
 from snnir.ir.graph import Node
 from snnir.ir.model import Model
+from snnir.ir.traversal import topological_order
 from snnir.runtime.backend import find_backend
 
 Array = npt.NDArray[Any]
@@ -56,6 +59,12 @@ SURE: Final = 0.5
 """Mean probability of the answer that is a lot more than guessing among ten."""
 
 
+SMALLER: Final = 1 / 255
+"""From raw images to numbers up to 1."""
+
+_DEVIATION: Final = "the first batch normalisation sees {:.3g} times the deviation of its training"
+
+
 @dataclass(frozen=True)
 class _Behaviour:
     """What the network makes of the data on one scale."""
@@ -73,7 +82,7 @@ def scale_findings(
     labels: Array | None = None,
     output: str | None = None,
 ) -> list[Diagnostic]:
-    """A warning, with the evidence, if the other scale fits the network better.
+    """A warning, with the evidence, if the data is not on the scale of the training data.
 
     Args:
         model: The original network.
@@ -81,34 +90,36 @@ def scale_findings(
         labels: The class of each sample.
         output: Name of the output that the labels belong to; by default the first.
     """
-    if len(arrays) != 1:
+    if len(arrays) != 1 or not model.graph.outputs:
         return []
     ((name, given),) = arrays.items()
     given = given[:EVIDENCE_SAMPLES]
-    factor = _other_scale(given)
-    if factor is None or len(given) < LEAST_SAMPLES or not model.graph.outputs:
-        return []
     truth = None if labels is None else labels[:EVIDENCE_SAMPLES]
-    other = given.astype(np.float32) * np.float32(factor)
-    entry = model.graph.inputs[0]
-    if not entry.type.dtype.is_float:
+    if len(given) < LEAST_SAMPLES:
         return []
-    here, there = (_behaviour(model, name, x, truth, output) for x in (given, other))
-    evidence = _evidence(here, there)
-    if evidence is None:
+    here = _behaviour(model, name, given, truth, output)
+    factor = _other_scale(given) if model.graph.inputs[0].type.dtype.is_float else None
+    found = remedy = ""
+    if factor is not None:
+        other = given.astype(np.float32) * np.float32(factor)
+        found = _evidence(here, _behaviour(model, name, other, truth, output))
+    if found:
+        found += f" with x {'/' if factor == SMALLER else '*'} 255"
+        remedy = (
+            "If they are raw images: --input-scale 1/255 (input_scale=1/255)."
+            if factor == SMALLER
+            else "If the network takes raw images, give them as they are: 0 to 255."
+        )
+    elif here.deviation is not None and _is_off(here):
+        found = _DEVIATION.format(here.deviation)
+    if not found:
         return []
     low, high = float(given.min()), float(given.max())
-    remedy = (
-        "If they are raw images: --input-scale 1/255 (input_scale=1/255)."
-        if factor < 1
-        else "If the network takes raw images: give them as they are, 0 to 255."
-    )
     return [
         Diagnostic(
             "convert.scale",
             f"input '{name}'",
-            f"numbers from {low:g} to {high:g}: {evidence[0]} - {evidence[1]} with x "
-            + ("/ 255" if factor < 1 else "* 255"),
+            f"numbers from {low:g} to {high:g}: {found}",
             "the scale of the training data",
             remedy,
         )
@@ -123,7 +134,7 @@ def _other_scale(x: Array) -> float | None:
     if low < 0 or high <= 0:
         return None
     if 2 < high <= 255:
-        return 1 / 255
+        return SMALLER
     if high <= 1:
         raw = x[: min(len(x), LEAST_SAMPLES)].astype(np.float64) * 255
         return 255.0 if np.allclose(raw, np.rint(raw), atol=1e-3) else None
@@ -135,7 +146,8 @@ def _behaviour(
 ) -> _Behaviour:
     graph = model.graph
     chosen = next((o for o in graph.outputs if o.name == output), graph.outputs[0])
-    norms = [node for node in graph.nodes.values() if node.op == "ann.BatchNorm"]
+    order, _ = topological_order(graph)
+    norms = [node for node in order if node.op == "ann.BatchNorm"][:1]
     recording = (
         find_backend("layerwise")
         .prepare(model)
@@ -152,7 +164,7 @@ def _behaviour(
     deviations = [_deviation(node, recording[node.inputs[0].source]) for node in norms]
     return _Behaviour(
         None if truth is None else float((decided == truth).mean()),
-        float(np.median(deviations)) if deviations else None,
+        deviations[0] if deviations else None,
         certain,
         confidence,
         len(np.unique(decided)),
@@ -160,38 +172,51 @@ def _behaviour(
 
 
 def _deviation(node: Node, x: Array) -> float:
-    """Root mean square of what a batch normalisation standardises; about 1 in training."""
-    axis = node.attributes.get("axis", -1)
-    if not isinstance(axis, int):
-        return 1.0
-    last = np.moveaxis(x, axis if axis < 0 else axis + 1, -1)
+    """How far from its mean a batch normalisation's input is, relative to training: about 1.
+
+    The root mean square of the distance from the stored mean, or, if that is further from 1,
+    the standard deviation; over the stored one; median over channels.
+    """
+    axis = int(node.attributes.get("axis", -1))  # type: ignore[arg-type]
+    last = np.moveaxis(x, axis if axis < 0 else axis + 1, -1).astype(np.float64)
+    rows = last.reshape(-1, last.shape[-1])
     mean: Array = node.parameters["mean"].values()
     variance: Array = node.parameters["variance"].values()
     epsilon = float(node.attributes.get("epsilon", 1e-3))  # type: ignore[arg-type]
-    scaled = np.square(last - mean, dtype=np.float64) / (variance + epsilon)
-    return float(np.sqrt(scaled.mean()))
+    distance, spread = (
+        float(np.median(np.sqrt((square + epsilon) / (variance + epsilon))))
+        for square in (np.square(rows - mean).mean(0), rows.var(0))
+    )
+    return distance if distance * spread >= 1 else spread
 
 
-def _evidence(here: _Behaviour, there: _Behaviour) -> tuple[str, str] | None:
+def _is_off(behaviour: _Behaviour) -> bool:
+    """Whether the first batch normalisation sees something else than in training."""
+    return abs(_log_deviation(behaviour)) > math.log(OFF_BY)
+
+
+def _log_deviation(behaviour: _Behaviour) -> float:
+    return 0.0 if behaviour.deviation is None else math.log(max(behaviour.deviation, 1e-9))
+
+
+def _evidence(here: _Behaviour, there: _Behaviour) -> str:
     """What was found on this scale, and on the other, if that speaks for the other."""
     if here.accuracy is not None and there.accuracy is not None:
         if there.accuracy >= here.accuracy + ACCURACY_GAIN:
-            return f"accuracy {100 * here.accuracy:.1f} %", f"{100 * there.accuracy:.1f} %"
+            return f"accuracy {100 * here.accuracy:.1f} %, but {100 * there.accuracy:.1f} %"
         if here.accuracy >= there.accuracy + ACCURACY_GAIN:
-            return None
-    if here.deviation is not None and there.deviation is not None:
-        off, better = (abs(np.log(max(b, 1e-9))) for b in (here.deviation, there.deviation))
-        if off <= np.log(OFF_BY) or better >= off / 2:
-            return None
-        text = "batch normalisation sees {:.3g} times the deviation of its training"
-        return text.format(here.deviation), f"{there.deviation:.3g} times"
+            return ""
+    if here.deviation is not None:
+        if not _is_off(here) or abs(_log_deviation(there)) >= abs(_log_deviation(here)) / 2:
+            return ""
+        return f"{_DEVIATION.format(here.deviation)}, but {there.deviation:.3g} times"
     if here.certain is None or there.certain is None:
-        return None
+        return ""
     if here.certain >= SATURATED and there.certain <= SOBER:
         text = f"the softmax is saturated for {100 * here.certain:.0f} % of the samples"
-        return text, f"for {100 * there.certain:.0f} %"
+        return f"{text}, but for {100 * there.certain:.0f} %"
     least = max(SURE, here.confidence or 0.0)
     awake = there.classes > 1 and there.certain < SATURATED and (there.confidence or 0.0) > least
     if here.classes == 1 and awake:
-        return "the answer is the same for every sample", f"{there.classes} different answers"
-    return None
+        return f"the answer is the same for every sample, but there are {there.classes}"
+    return ""
