@@ -30,7 +30,7 @@ from snnir.cli.common import (
     shown,
 )
 from snnir.cli.data import LABELS, open_samples, sample_count
-from snnir.errors import RunError, raise_errors
+from snnir.errors import Diagnostic, RunError, raise_errors
 from snnir.infer import infer
 from snnir.ir.model import Model
 
@@ -97,6 +97,8 @@ def _measure(model: Model, args: argparse.Namespace) -> dict[str, Any]:
     decide = decision(model.graph, output, types).decide
     with open_samples(args.data, names, labels="required") as opened:
         total = sample_count(model, opened, args.limit)
+        if not total:
+            raise RunError(Diagnostic("run.input", "inputs", "no sample", "at least one"))
         truth = opened[LABELS].read(min(total, opened[LABELS].shape[0]))
         labels, findings = check_labels(truth, types[output.value].shape, total)
         raise_errors(findings, RunError)
