@@ -431,21 +431,26 @@ def _lengths(steps: int) -> list[int]:
     return [1 << power for power in range(steps.bit_length()) if 1 << power < steps]
 
 
+_MEASURED: Final = frozenset({"node", "source", "neurons", "rate"})
+"""What a layer's report says is measured here, on samples that were not calibrated on."""
+
+
 def _layers(found: _Candidate) -> Sequence[Layer]:
     activity = found.meter.activity
     reports = {layer.node: layer for layer in found.layers}
     result = []
     for name, count in activity.spikes.items():
-        node, known = found.model.graph.nodes[name], reports.get(name)
+        known = dataclasses.asdict(reports[name]) if name in reports else {}
         result.append(
             Layer(
                 name,
-                node.source,
+                found.model.graph.nodes[name].source,
                 activity.neurons[name],
                 activity.rate(name),
                 count / activity.samples,
-                None if known is None else known.threshold,
-                None if known is None else known.error,
+                known.pop("threshold", None),
+                known.pop("error", None),
+                {key: value for key, value in known.items() if key not in _MEASURED},
             )
         )
     return result

@@ -10,8 +10,6 @@ from typing import Any, Final
 import numpy.typing as npt
 
 from snnir.conversion.settings import (
-    DECODERS,
-    ENCODERS,
     METHOD_NAMES,
     Decoder,
     Encoder,
@@ -97,9 +95,9 @@ def _rate_method(
         resolution="steps",
         default=32,
         tries=(1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192, 256),
-        options=frozenset({"encoder", "decoder", "seed", *options}),
-        encoders=ENCODERS,
-        decoders=DECODERS,
+        options=frozenset({"seed", *options}),
+        encoders=("constant", "poisson", "rate", "latency"),
+        decoders=("potential", "spike-count"),
         readable_early=True,
         lower=_rate,
     )
@@ -116,7 +114,7 @@ def _few_spikes(
         lower_to_few_spikes,
     )
 
-    given = {k: v for k, v in settings.given().items() if k not in ("steps", "bits", "encoder")}
+    given = {k: v for k, v in settings.given().items() if k not in ("steps", "bits", "decoder")}
     options = FewSpikeOptions(bits=bits, **given)
     network, layers = lower_to_few_spikes(model, calibration, options)
     return network, layers
@@ -152,8 +150,8 @@ METHODS: Final[Mapping[str, Method]] = {
             resolution="bits",
             default=8,
             tries=(2, 3, 4, 5, 6, 7, 8, 10, 12),
-            options=frozenset({"decoder"}),
-            encoders=("constant",),
+            options=frozenset({"per_channel"}),
+            encoders=("constant", "few-spike"),
             decoders=("potential",),
             readable_early=False,
             lower=_few_spikes,
@@ -275,7 +273,7 @@ def _refused(method: Method, settings: Settings) -> list[Diagnostic]:
     findings: list[Diagnostic] = []
     for name, value in settings.given().items():
         where = f"option '{name}'"
-        if name != method.resolution and name not in method.options | {"encoder", "decoder"}:
+        if name not in {method.resolution, "encoder", "decoder"} | method.options:
             takers = [m.name for m in METHODS.values() if name in m.options | {m.resolution}]
             findings.append(
                 Diagnostic(

@@ -74,6 +74,7 @@ class Layer:
         threshold: Smallest, mean and largest threshold; None where it is no activation.
         error: Root mean square of (mean output - original activation), relative to that of the
             original activation, on the calibration samples; None where it is no activation.
+        details: What else the method says of it.
     """
 
     node: str
@@ -83,6 +84,7 @@ class Layer:
     spikes: float
     threshold: tuple[float, float, float] | None = None
     error: float | None = None
+    details: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -234,6 +236,7 @@ def _lines(report: ConversionReport) -> Iterator[str]:
             for layer in report.layers
         ),
     )
+    yield "error: of the mean output, relative to the activation; rate: spikes of a neuron a step"
     yield ""
     yield from _operations(report)
     yield ""

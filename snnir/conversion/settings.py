@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
 MethodName = Literal["auto", "calibrated", "data-norm", "spike-norm", "few-spike"]
-Encoder = Literal["constant", "poisson", "rate", "latency"]
+Encoder = Literal["constant", "poisson", "rate", "latency", "few-spike"]
 Decoder = Literal["potential", "spike-count"]
 
 METHOD_NAMES: Final[tuple[MethodName, ...]] = get_args(MethodName)

@@ -30,8 +30,9 @@ def test_every_name_has_its_method() -> None:
 def test_the_words_are_those_of_rate_coding() -> None:
     from typing import get_args
 
-    assert get_args(rate.Encoder) == ENCODERS
-    assert get_args(rate.Decoder) == DECODERS
+    for name in get_args(rate.Method):
+        assert METHODS[name].encoders == get_args(rate.Encoder)
+        assert METHODS[name].decoders == get_args(rate.Decoder)
     assert set(get_args(rate.Method)) < set(METHOD_NAMES)
 
 
@@ -40,8 +41,9 @@ def test_the_words_are_those_of_rate_coding() -> None:
     [
         ({"percentile": 99.0}, ["'percentile'", "only for data-norm"]),
         ({"method": "spike-norm", "percentile": 99.0}, ["only for data-norm"]),
-        ({"method": "calibrated", "per_channel": False}, ["data-norm, spike-norm"]),
+        ({"method": "calibrated", "per_channel": False}, ["data-norm, spike-norm, few-spike"]),
         ({"method": "calibrated", "bits": 4}, ["'bits'", "only for few-spike"]),
+        ({"method": "calibrated", "encoder": "few-spike"}, ["Use method few-spike"]),
         ({"method": "few-spike", "steps": 4}, ["'steps'", "only for calibrated"]),
         ({"method": "few-spike", "encoder": "poisson"}, ["'constant'", "calibrated or"]),
         ({"method": "few-spike", "decoder": "spike-count"}, ["'potential'"]),
@@ -83,7 +85,7 @@ def test_the_remedy_names_the_method_that_can(activation: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["calibrated", "data-norm", "spike-norm"])
-@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("encoder", METHODS["calibrated"].encoders)
 def test_every_method_with_every_encoder(method: Any, encoder: Any) -> None:
     options = {"seed": 3} if encoder == "poisson" else {}
     model, report = snnir.convert(
