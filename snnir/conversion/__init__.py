@@ -27,6 +27,7 @@ from snnir.conversion.report import (
     Attempt,
     ConversionReport,
     Cost,
+    Input,
     Layer,
     Pass,
     SampleCounts,
@@ -382,6 +383,15 @@ class _Conversion:
             reason=self._reason(found.method),
             options=self.settings.given(),
             steps=found.model.time.steps,
+            inputs=tuple(
+                Input(
+                    entry.name,
+                    str(entry.type),
+                    None if entry.scale is None else entry.scale.values().tolist(),
+                    None if entry.offset is None else entry.offset.values().tolist(),
+                )
+                for entry in found.model.graph.inputs
+            ),
             samples=SampleCounts(
                 split.given,
                 len(split.calibrate),

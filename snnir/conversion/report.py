@@ -122,6 +122,28 @@ class Pass:
 
 
 @dataclass(frozen=True)
+class Input:
+    """What the spiking network is fed with: it sees ``float32(x) * scale + offset``.
+
+    Attributes:
+        name: Name of the input.
+        type: Element type and shape.
+        scale: Numbers that broadcast against the trailing axes, or None.
+        offset: See ``scale``.
+    """
+
+    name: str
+    type: str
+    scale: Any = None
+    offset: Any = None
+
+    def __str__(self) -> str:
+        scale = "" if self.scale is None else f" * {_numbers(self.scale)}"
+        offset = "" if self.offset is None else f" + {_numbers(self.offset)}"
+        return f"{self.name} {self.type}{scale}{offset}"
+
+
+@dataclass(frozen=True)
 class Attempt:
     """One number of steps (or bits) that was tried, and the loss of accuracy in points."""
 
@@ -139,6 +161,7 @@ class ConversionReport:
         reason: Why this method, where it was not asked for by name.
         options: Options of the method that were asked for.
         steps: Presentation length.
+        inputs: What the spiking network is fed with.
         samples: Which samples were used for what.
         passes: What was done, in order.
         accuracy: For each output, after 1, 2, 4, ... steps and at the end.
@@ -154,6 +177,7 @@ class ConversionReport:
     reason: str
     options: Mapping[str, Any]
     steps: int
+    inputs: tuple[Input, ...]
     samples: SampleCounts
     passes: tuple[Pass, ...]
     accuracy: tuple[Accuracy, ...]
@@ -219,6 +243,7 @@ def _lines(report: ConversionReport) -> Iterator[str]:
     yield _sample_text(report.samples)
     if report.options:
         yield "options: " + ", ".join(f"{name} {value}" for name, value in report.options.items())
+    yield "takes: " + ", ".join(map(str, report.inputs))
     yield ""
     yield from _accuracy_lines(report)
     yield ""
@@ -301,6 +326,10 @@ def _operations(report: ConversionReport) -> Iterator[str]:
         f"synaptic operations{before}"
     )
     yield f"original: {_count(report.original_multiply_accumulates)} multiply-accumulates"
+
+
+def _numbers(value: Any) -> str:
+    return f"{value:.7g}" if isinstance(value, (int, float)) else "(one for each channel)"
 
 
 def _percent(part: float | None) -> str:
