@@ -190,11 +190,15 @@ def check_labels(
         count: Number of samples, if known.
     """
     findings: list[Diagnostic] = []
-    truth = np.asarray(labels)
 
     def report(found: str, allowed: str, hint: str = "") -> None:
         findings.append(Diagnostic("convert.labels", "labels", found, allowed, hint))
 
+    try:
+        truth = np.asarray(labels)
+    except ValueError:
+        report("lists of different lengths", "an array")
+        return np.zeros(0, np.int64), findings
     classes = shape[-1] if shape else 1
     places = tuple(shape[:-1])
     if truth.ndim == len(places) + 2 and truth.shape[-1] == 1:

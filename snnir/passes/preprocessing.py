@@ -18,7 +18,7 @@ from snnir.ir.graph import Binding, Graph, GraphInput, Node
 from snnir.ir.model import Model
 from snnir.ir.tensor import Tensor
 from snnir.ir.traversal import consumers
-from snnir.ir.types import DType
+from snnir.ir.types import DType, format_shape
 from snnir.ops.ann.normalisation import SMALLEST_DEVIATION
 
 Array = npt.NDArray[Any]
@@ -65,37 +65,40 @@ def with_preprocessing(
     findings: list[Diagnostic] = []
     entries = []
     for entry in model.graph.inputs:
-        numbers = {}
-        for name, value in (("scale", scale), ("offset", offset)):
-            array = np.asarray(0.0 if value is None else value, np.float64)
-            if array.ndim > len(entry.type.shape) or any(
-                isinstance(want, int) and have not in (1, want)
-                for have, want in zip(array.shape[::-1], entry.type.shape[::-1], strict=False)
-            ):
-                findings.append(
-                    Diagnostic(
-                        "type.shape",
-                        f"input '{entry.name}', {name}",
-                        f"{array.size} numbers",
-                        f"one, or one for each of its {entry.type.shape[-1:] or 'no'} channels",
-                    )
-                )
-            elif not np.isfinite(array).all():
-                findings.append(
-                    Diagnostic(
-                        "value.not-finite", f"input '{entry.name}', {name}", str(value), "numbers"
-                    )
-                )
-            numbers[name] = None if value is None else array
+        given = [
+            _checked(entry, *each, findings) for each in (("scale", scale), ("offset", offset))
+        ]
+        kind = entry.type if dtype is None else dataclasses.replace(entry.type, dtype=dtype)
+        first = dataclasses.replace(entry, type=kind, scale=None, offset=None)
         if not findings:
-            kind = entry.type if dtype is None else dataclasses.replace(entry.type, dtype=dtype)
-            first = dataclasses.replace(entry, type=kind, scale=None, offset=None)
-            own = _numbers(entry)
-            entries.append(_followed(_followed(first, *numbers.values()), *own))
+            entries.append(_followed(_followed(first, *given), *_numbers(entry)))
     if findings:
         raise ModelError(findings)
     graph = Graph(model.graph.name, entries, dict(model.graph.nodes), list(model.graph.outputs))
     return dataclasses.replace(model, graph=graph, examples={})
+
+
+def _checked(
+    entry: GraphInput, name: str, value: npt.ArrayLike | None, findings: list[Diagnostic]
+) -> Array | None:
+    """Numbers that fit the input, in float64."""
+    if value is None:
+        return None
+    where, shape = f"input '{entry.name}', {name}", entry.type.shape
+    try:
+        array = np.asarray(value, np.float64)
+    except (TypeError, ValueError):
+        findings.append(Diagnostic("type.dtype", where, repr(value)[:80], "numbers"))
+        return None
+    if array.ndim > len(shape) or any(
+        isinstance(want, int) and have not in (1, want)
+        for have, want in zip(array.shape[::-1], shape[::-1], strict=False)
+    ):
+        allowed = f"one, or one for each of its channels: {format_shape(shape[-1:])}"
+        findings.append(Diagnostic("type.shape", where, f"{array.size} numbers", allowed))
+    elif not np.isfinite(array).all():
+        findings.append(Diagnostic("value.not-finite", where, str(value), "numbers"))
+    return array
 
 
 def _numbers(entry: GraphInput) -> tuple[Array | None, Array | None]:

@@ -74,6 +74,7 @@ def test_everything_is_said_at_once() -> None:
         ({"picture": PIXELS}, "picture"),
         ({}, "nothing"),
         (np.full((120, 6, 6, 1), None), "object"),
+        ([[1.0], [1.0, 2.0]], "different lengths"),
     ],
 )
 def test_data_that_does_not_fit(data: Any, text: str) -> None:
@@ -94,6 +95,8 @@ def test_data_that_does_not_fit(data: Any, text: str) -> None:
         ([str(label) for label in LABELS], "<U1"),
         (np.stack([LABELS, LABELS]), "[2, 120]"),
         (3, "[]"),
+        ([[1], [1, 2]], "different lengths"),
+        ([None] * 120, "object"),
     ],
 )
 def test_labels_that_do_not_fit(labels: Any, text: str) -> None:

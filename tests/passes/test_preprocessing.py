@@ -115,7 +115,13 @@ def test_it_comes_before_the_networks_own() -> None:
 
 @pytest.mark.parametrize(
     ("scale", "code"),
-    [([1, 2], "type.shape"), (np.ones((1, 2, 3)), "type.shape"), (np.inf, "value.not-finite")],
+    [
+        ([1, 2], "type.shape"),
+        (np.ones((1, 2, 3)), "type.shape"),
+        (np.inf, "value.not-finite"),
+        ("1/255", "type.dtype"),
+        ([[1], [1, 2]], "type.dtype"),
+    ],
 )
 def test_numbers_that_do_not_fit(scale: Any, code: str) -> None:
     with pytest.raises(ModelError) as caught:
