@@ -446,18 +446,26 @@ _MEASURED: Final = frozenset({"node", "source", "neurons", "rate"})
 
 
 def _layers(found: _Candidate) -> Sequence[Layer]:
+    """What each activation became; several nodes may make up one (``name.part``)."""
     activity = found.meter.activity
     reports = {layer.node: layer for layer in found.layers}
+    members: dict[str, list[str]] = {name: [] for name in reports}
+    for name in activity.spikes:
+        owners = [known for known in reports if name == known or name.startswith(f"{known}.")]
+        members.setdefault(max(owners, key=len, default=name), []).append(name)
     result = []
-    for name, count in activity.spikes.items():
+    for name, parts in members.items():
         known = dataclasses.asdict(reports[name]) if name in reports else {}
+        node = found.model.graph.nodes.get(parts[0] if parts else name)
+        neurons = sum(activity.neurons[part] for part in parts)
+        spikes = sum(activity.spikes[part] for part in parts) / activity.samples
         result.append(
             Layer(
                 name,
-                found.model.graph.nodes[name].source,
-                activity.neurons[name],
-                activity.rate(name),
-                count / activity.samples,
+                "" if node is None else node.source,
+                neurons,
+                spikes / max(neurons * activity.steps, 1),
+                spikes,
                 known.pop("threshold", None),
                 known.pop("error", None),
                 {key: value for key, value in known.items() if key not in _MEASURED},

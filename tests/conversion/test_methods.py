@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import snnir
 from snnir.conversion.methods import AUTO, FEW_SPIKE_ACTIVATIONS, METHODS, candidates
 from snnir.conversion.settings import DECODERS, ENCODERS, METHOD_NAMES, Settings
 from snnir.errors import ConversionError, UnsupportedFeature
+from snnir.passes.rate import LayerReport
 from snnir.passes.rate import lower as rate
 from tests.conversion.nets import spots, spotter
 
@@ -119,3 +121,25 @@ def test_options_reach_the_method() -> None:
         spotter(), calibration=PIXELS, method="data-norm", percentile=50.0, steps=4
     )
     assert low.graph.nodes["active"].parameters["threshold"].values().max() < a.max()
+
+
+def test_the_parts_of_a_layer_are_reported_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A method may make several groups of neurons of one activation."""
+
+    def lower(model: Any, calibration: Any, settings: Any, steps: int) -> Any:
+        b = snnir.GraphBuilder(steps=steps)
+        x = b.snn.ConstantCurrent(b.input("image", [6, 6, 1]))
+        parts = [b.snn.IF(x, threshold=t, name=f"active.part{t}") for t in (1, 2)]
+        flat = b.snn.Flatten(b.snn.Add(parts))
+        b.output("quarter", b.snn.MeanPotential(b.snn.Dense(flat, weight=np.ones((36, 4)))))
+        report = LayerReport("active", "layer", 72, (1.0, 1.5, 2.0), 0.25, 0.5)
+        return b.build(), [report]
+
+    method = dataclasses.replace(METHODS["calibrated"], lower=lower)
+    monkeypatch.setitem(METHODS, "calibrated", method)  # type: ignore[arg-type]
+    model, report = snnir.convert(spotter(), calibration=PIXELS, steps=4)
+    (layer,) = report.layers
+    assert (layer.node, layer.neurons, layer.error) == ("active", 72, 0.25)
+    found = snnir.run(model, PIXELS, record=["active.part1", "active.part2"]).recorded
+    assert layer.spikes == pytest.approx(sum(a.sum() for a in found.values()) / len(PIXELS))
+    assert layer.rate == pytest.approx(np.mean([a.mean() for a in found.values()]))
