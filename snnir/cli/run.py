@@ -1,4 +1,4 @@
-"""Run a model on data, a batch of samples at a time.
+"""Run a model (or a saved Keras network) on data, a batch of samples at a time.
 
 The data is a .npy file, or an .npz file with one array for each input, named after it ('x' for
 a model with one input): samples first, then steps where the input changes over time, then
