@@ -1,6 +1,7 @@
 """snnir: a portable, executable file format for spiking neural networks, and its tools.
 
 >>> import snnir
+>>> model, report = snnir.convert("net.keras", calibration=samples)  # doctest: +SKIP
 >>> model = snnir.load("model.snnir")           # doctest: +SKIP
 >>> snnir.check(model)                          # doctest: +SKIP
 >>> snnir.run(model, images)["class"]           # doctest: +SKIP

@@ -232,7 +232,7 @@ def _usage(args: argparse.Namespace, target: Target) -> tuple[Settings, dict[str
 def _convert(
     model: Model, settings: Settings, args: argparse.Namespace
 ) -> tuple[Model, ConversionReport, dict[str, Array]]:
-    from snnir.conversion import convert_model, prepared_source
+    from snnir.conversion.pipeline import convert_model, prepared_source
 
     if args.calibration is None:
         raise UsageError("the model does not spike yet: give --calibration")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -69,7 +70,7 @@ class Method:
     def resolution_of(self, settings: Settings) -> int:
         """The number of steps or bits that is asked for, or the default."""
         found: int | None = getattr(settings, self.resolution)
-        return self.default if found is None else found
+        return self.default if found is None else int(found)
 
 
 # Rate coding ---------------------------------------------------------------------------------
@@ -248,7 +249,7 @@ def _values(settings: Settings) -> list[Diagnostic]:
         value = getattr(settings, name)
         if value is None:
             continue
-        if not isinstance(value, (int, float)) or not least <= value <= most:
+        if not isinstance(value, numbers.Real) or not least <= float(value) <= most:
             findings.append(_finding(name, repr(value), f"a number from {least:g} to {most:g}"))
     if settings.seed is not None and not _is_count(settings.seed, 0):
         findings.append(_finding("seed", repr(settings.seed), "a whole number of at least 0"))

@@ -6,6 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
+import numpy as np
+
 MethodName = Literal["auto", "calibrated", "data-norm", "spike-norm", "few-spike"]
 Encoder = Literal["constant", "poisson", "rate", "latency", "few-spike"]
 Decoder = Literal["potential", "spike-count"]
@@ -47,7 +49,7 @@ class Settings:
         """The options of a method that were asked for, by name."""
         found = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {
-            name: value
+            name: value.item() if isinstance(value, np.generic) else value
             for name, value in found.items()
             if value is not None and name not in ("method", "target_drop")
         }

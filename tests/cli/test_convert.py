@@ -240,7 +240,7 @@ def test_an_output_that_cannot_be_written_is_said_before_the_work(
     def work(*_: object, **__: object) -> None:
         raise AssertionError
 
-    monkeypatch.setattr("snnir.conversion.convert_model", work)
+    monkeypatch.setattr("snnir.conversion.pipeline.convert_model", work)
     Path("folder").mkdir()
     for options in (
         ["-o", "no/out.snnir"],

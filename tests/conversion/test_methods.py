@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any
 
 import numpy as np
@@ -143,3 +144,26 @@ def test_the_parts_of_a_layer_are_reported_as_one(monkeypatch: pytest.MonkeyPatc
     found = snnir.run(model, PIXELS, record=["active.part1", "active.part2"]).recorded
     assert layer.spikes == pytest.approx(sum(a.sum() for a in found.values()) / len(PIXELS))
     assert layer.rate == pytest.approx(np.mean([a.mean() for a in found.values()]))
+
+
+def test_few_spikes_where_an_activation_needs_them() -> None:
+    pytest.importorskip("snnir.passes.few_spike")
+    model, report = snnir.convert(spotter(hidden="Tanh"), calibration=PIXELS, labels=LABELS)
+    assert report.method == "few-spike" and report.reason.startswith("auto: calibrated does not")
+    assert [entry.steps for entry in report.accuracy] == [model.time.steps]
+    assert report.final[0].spiking == 1.0
+    assert snnir.verify(model).passed
+    _, report = snnir.convert(
+        spotter(), calibration=PIXELS, labels=LABELS, method="few-spike", target_drop=0.0
+    )
+    assert report.attempts[-1].resolution in METHODS["few-spike"].tries
+    assert report.attempts[-1].drop <= 0
+
+
+def test_numbers_of_numpy_will_do() -> None:
+    steps, percentile = np.int64(4), np.float32(99)
+    model, report = snnir.convert(
+        spotter(), calibration=PIXELS, method="data-norm", steps=steps, percentile=percentile
+    )
+    assert json.dumps(report.to_json())
+    assert model.metadata["snnir.convert"] == "method=data-norm steps=4 percentile=99.0"
