@@ -295,9 +295,10 @@ class Score:
         self, expected: Array, found: Array, truth: Array | None, decide: Callable[[Array], Array]
     ) -> None:
         """Add a batch."""
-        difference = found.astype(np.float64) - expected
-        self.squared_error += float(np.square(difference).sum())
-        self.squared += float(np.square(expected, dtype=np.float64).sum())
+        with np.errstate(all="ignore"):
+            difference = found.astype(np.float64) - expected
+            self.squared_error += float(np.square(difference).sum())
+            self.squared += float(np.square(expected, dtype=np.float64).sum())
         ours, theirs = decide(found), decide(expected)
         self.answers += ours.size
         self.agreeing += int(np.count_nonzero(ours == theirs))
@@ -308,7 +309,9 @@ class Score:
     @property
     def error(self) -> float:
         """Root mean square of the difference, relative to that of the original."""
-        return math.sqrt(self.squared_error / self.squared) if self.squared else 0.0
+        if not self.squared:
+            return 0.0 if not self.squared_error else math.inf
+        return math.sqrt(self.squared_error / self.squared)
 
 
 def largest_difference(expected: Mapping[str, Array], found: Mapping[str, Array]) -> float:
@@ -316,7 +319,8 @@ def largest_difference(expected: Mapping[str, Array], found: Mapping[str, Array]
     worst = 0.0
     for name, array in expected.items():
         most = float(np.abs(array).max(initial=0.0)) or 1.0
-        worst = max(worst, float(np.abs(found[name] - array).max(initial=0.0)) / most)
+        with np.errstate(all="ignore"):
+            worst = max(worst, float(np.abs(found[name] - array).max(initial=0.0)) / most)
     return worst
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+import numpy as np
 import numpy.typing as npt
 
 from snnir.conversion.settings import (
@@ -215,7 +216,8 @@ def lower(
         chosen = resolution(method)
         named = dataclasses.replace(settings, method=method.name)
         try:
-            return method, chosen, *method.lower(model, calibration, named, chosen)
+            with np.errstate(all="ignore"):  # as in a run
+                return method, chosen, *method.lower(model, calibration, named, chosen)
         except UnsupportedFeature as error:
             first = first or error
     findings = () if first is None else first.diagnostics

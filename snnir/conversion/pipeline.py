@@ -202,21 +202,23 @@ class _Conversion:
         if drop is None:
             return self._attempt(ann, lambda method: method.resolution_of(self.settings))
         found = self._attempt(ann, lambda method: method.coarse[0])
-        self.usable = [method] = [found.method]
+        method = found.method
+        self.usable = [method]
+        too_small = 0
         for number in method.coarse[1:]:
             if self.attempts[-1].drop <= drop:
                 break
-            found = self._attempt(ann, lambda _, number=number: number)  # type: ignore[misc]
+            too_small = found.resolution
+            found = self._attempt(ann, _always(number))
         if self.attempts[-1].drop > drop:
             raise ConversionError(self._missed(method, drop))
-        failed = [a.resolution for a in self.attempts[:-1]]
-        between = range(max(failed, default=0) + 1, found.resolution)
-        for number in (number for number in method.tries if number in between):
-            finer = self._attempt(ann, lambda _, number=number: number)  # type: ignore[misc]
-            if self.attempts[-1].drop <= drop:
-                found = finer
-                break
-        return self._measured(ann, found.method, found.resolution, found.model, found.layers)
+        for number in method.tries:
+            if too_small < number < found.resolution:
+                finer = self._attempt(ann, _always(number))
+                if self.attempts[-1].drop <= drop:
+                    found = finer
+                    break
+        return self._measured(method, found.resolution, found.model, found.layers)
 
     def _missed(self, method: Method, drop: float) -> Diagnostic:
         best = min(self.attempts, key=lambda attempt: attempt.drop)
@@ -234,7 +236,7 @@ class _Conversion:
         lowered = methods.lower(self.usable, ann, self.samples.calibrate, self.settings, resolution)
         self.progress("calibrating", 1, 1)
         searching = self.settings.target_drop is not None
-        found = self._measured(ann, *lowered, early=not searching)
+        found = self._measured(*lowered, early=not searching)
         if searching:
             score = found.scores[self.samples.output or "", found.model.time.steps]
             lost = 100 * (score.original - score.spiking) / max(score.answers, 1)
@@ -243,7 +245,6 @@ class _Conversion:
 
     def _measured(
         self,
-        ann: Model,
         method: Method,
         resolution: int,
         model: Model,
@@ -251,8 +252,10 @@ class _Conversion:
         *,
         early: bool = True,
     ) -> _Candidate:
+        """What a network does on the samples, with answers after fewer steps if ``early``."""
         arrays = self.samples.measure
-        self._expect()
+        if not self.expected:
+            self.expected = self._answers(self.original)
         lengths = _lengths(model.time.steps) if early and method.readable_early else ()
         meter = Meter(model, arrays, lengths=lengths)
         scores: dict[tuple[str, int], Score] = {}
@@ -272,12 +275,8 @@ class _Conversion:
             self.progress("measuring sample", part.stop, count)
         return _Candidate(method, resolution, model, layers, meter, scores, difference)
 
-    def _expect(self) -> None:
-        """What the original answers to the measured samples."""
-        if not self.expected:
-            self.expected = self._answers(self.original)
-
     def _answers(self, model: Model) -> dict[str, Array]:
+        """What a network without time answers to the measured samples."""
         meter = Meter(model, self.samples.measure)
         parts = [
             next(iter(meter.run(batch).values()))
@@ -354,6 +353,10 @@ class _Conversion:
         text = f"activations became spiking neurons ({len(found.layers)} layers), the rest is exact"
         done.append(Pass(found.method.name, False, text, found.difference))
         return done
+
+
+def _always(number: int) -> Callable[[Method], int]:
+    return lambda method: number
 
 
 def _lengths(steps: int) -> list[int]:

@@ -213,7 +213,7 @@ class ConversionReport:
         return {
             "format": FORMAT,
             **{name: _plain(value) for name, value in fields.items()},
-            "accuracy": [{**_plain(a), "drop": a.drop} for a in self.accuracy],
+            "accuracy": [{**_plain(a), "drop": _plain(a.drop)} for a in self.accuracy],
             "warnings": [finding.to_json() for finding in self.warnings],
             "spikes": self.spikes,
             "synaptic_operations": self.synaptic_operations,
@@ -225,6 +225,9 @@ class ConversionReport:
 
 
 def _plain(value: Any) -> Any:
+    """Lists, objects and numbers as JSON has them; what is not finite is null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: _plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, (list, tuple)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -111,3 +112,14 @@ def test_a_layer_that_never_speaks() -> None:
     b.output("y", b.ann.Dense(silent, weight=normal(4, 4), bias=normal(4)))
     _, report = converted(b.build(), normal(COUNT, 3))
     assert report.spikes == 0 and report.final[0].error < 1e-6
+
+
+def test_answers_that_are_not_finite_are_null_in_json() -> None:
+    b = GraphBuilder()
+    hidden = b.ann.ReLU(b.ann.Dense(b.input("x", [3]), weight=np.eye(3, dtype=np.float32)))
+    huge = np.full((3, 4), 3e38, np.float32)
+    b.output("y", b.ann.Dense(hidden, weight=huge))
+    _, report = snnir.convert(b.build(), calibration=np.full((COUNT, 3), 0.9), method="data-norm")
+    text = json.dumps(report.to_json(), allow_nan=False)
+    assert json.loads(text)["accuracy"][-1]["error"] is None
+    assert str(report)
