@@ -22,6 +22,7 @@ import argparse
 import contextlib
 import json
 import math
+import os
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -96,7 +97,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--per-layer",
         action="store_true",
         default=None,
-        help="of data-norm and spike-norm: one threshold for each layer instead of each channel",
+        help="of all but calibrated: one threshold for each layer instead of each channel",
     )
     how.add_argument("--encoder", choices=ENCODERS, help="of static inputs (constant)")
     how.add_argument("--decoder", choices=DECODERS, help="of the answer (potential)")
@@ -204,6 +205,8 @@ def _usage(args: argparse.Namespace, target: Target) -> tuple[Settings, dict[str
     on_stdout = [args.output == STDIO, args.report == STDIO, args.json]
     if sum(on_stdout) > 1:
         raise UsageError("only one of OUT, --report and --json can go to standard output")
+    if _is_same_file(args.source, args.output):
+        raise UsageError("OUT is SRC: give another name, so that the original stays")
     if args.output == STDIO and target.name != SnnirTarget.name:
         raise UsageError(f"target '{target.name}' does not write to standard output")
     settings = Settings(
@@ -227,6 +230,12 @@ def _usage(args: argparse.Namespace, target: Target) -> tuple[Settings, dict[str
                 for f in error.diagnostics
             )
         ) from error
+
+
+def _is_same_file(one: str, other: str) -> bool:
+    with contextlib.suppress(OSError, ValueError):
+        return os.path.samefile(one, other)
+    return False
 
 
 def _convert(

@@ -183,6 +183,7 @@ def test_a_spiking_model_needs_no_calibration(run: Run, name: str) -> None:
         ([*BASE, "--seed", "-1"], "not a whole number"),
         ([*BASE, "-o", "-", "--json"], "only one of"),
         ([*BASE, "-O", "a=1"], "no option"),
+        (["-o", "./ann.snnir", "--calibration", "train.npz"], "OUT is SRC"),
     ],
 )
 def test_wrong_usage(run: Run, name: str, options: list[str], text: str) -> None:
