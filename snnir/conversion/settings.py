@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 
@@ -45,7 +45,7 @@ class Settings:
     decoder: Decoder | None = None
     seed: int | None = None
 
-    def given(self) -> dict[str, object]:
+    def given(self) -> dict[str, Any]:
         """The options of a method that were asked for, by name."""
         found = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         return {
