@@ -1,6 +1,7 @@
 """snnir: a portable, executable file format for spiking neural networks, and its tools.
 
 >>> import snnir
+>>> model, report = snnir.convert("net.keras", calibration=samples)  # doctest: +SKIP
 >>> model = snnir.load("model.snnir")           # doctest: +SKIP
 >>> snnir.check(model)                          # doctest: +SKIP
 >>> snnir.run(model, images)["class"]           # doctest: +SKIP
@@ -36,11 +37,14 @@ from snnir.ir.tensor import Tensor
 
 if TYPE_CHECKING:
     from snnir.api import make_example, run, verify
+    from snnir.conversion import ConversionReport, convert
     from snnir.ir.diff import diff
     from snnir.ir.digest import digest
     from snnir.serde.file import load, loads, save, to_bytes
 
 _LAZY = {
+    "ConversionReport": "snnir.conversion",
+    "convert": "snnir.conversion",
     "diff": "snnir.ir.diff",
     "digest": "snnir.ir.digest",
     "load": "snnir.serde.file",
@@ -55,6 +59,7 @@ _LAZY = {
 __all__ = [
     "CapabilityError",
     "ConversionError",
+    "ConversionReport",
     "Diagnostic",
     "FileError",
     "FormatError",
@@ -71,6 +76,7 @@ __all__ = [
     "UnsupportedVersion",
     "__version__",
     "check",
+    "convert",
     "diff",
     "digest",
     "infer",

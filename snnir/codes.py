@@ -44,7 +44,7 @@ CODES: Final[dict[str, CodeInfo]] = {
     ),
     "format.not-snnir": CodeInfo(
         "this is not a snnir model",
-        "Give a file written by snnir; snnir.convert.convert reads other formats.",
+        "Give a file written by snnir; `snnir convert` reads other formats.",
     ),
     "format.truncated": CodeInfo("the file ends too early", _DAMAGED),
     "format.malformed": CodeInfo("the file is not a well-formed model", _DAMAGED),
@@ -169,11 +169,46 @@ CODES: Final[dict[str, CodeInfo]] = {
     # Plugins -----------------------------------------------------------------------------
     "plugin.unknown": CodeInfo("no such plugin", "`snnir plugins` lists those installed."),
     "plugin.broken": CodeInfo("a plugin failed to load", "Reinstall or update its package."),
+    "plugin.missing-dependency": CodeInfo("a package is not installed", "Install it."),
+    # Conversion --------------------------------------------------------------------------
+    "convert.source": CodeInfo(
+        "there is nothing to convert: the model spikes already",
+        "Use it as it is. `snnir convert MODEL -o OUT --to T` brings it to a target.",
+    ),
     "convert.method": CodeInfo(
         "the method cannot carry this over",
         "Replace the activation, e.g. by ReLU, and train again.",
     ),
-    "plugin.missing-dependency": CodeInfo("a package is not installed", "Install it."),
+    "convert.option": CodeInfo(
+        "an option of the conversion is not possible", "Leave it out, or choose another value."
+    ),
+    "convert.calibration": CodeInfo(
+        "the calibration data does not fit the network",
+        "Give samples as the network takes them, the first axis counting samples.",
+    ),
+    "convert.few-samples": _warning(
+        "there are few calibration samples", "Give a few hundred, chosen at random."
+    ),
+    "convert.scale": _warning(
+        "the calibration data does not seem to have the scale that the network was trained on",
+        "Scale the data as it was scaled in training.",
+    ),
+    "convert.labels": CodeInfo(
+        "the labels do not fit the samples or the output", "Give the class of each sample."
+    ),
+    "convert.output": CodeInfo(
+        "there is no such output, or it must be named",
+        "Name one: --labels-of NAME (labels_of=NAME).",
+    ),
+    "convert.target-drop": CodeInfo(
+        "no number of steps loses so little accuracy",
+        "Allow more, choose another method, or give more calibration samples.",
+    ),
+    # Targets -----------------------------------------------------------------------------
+    "target.option": CodeInfo(
+        "the target has no such option or value",
+        "`snnir convert SRC -o OUT --to TARGET -O help` lists them.",
+    ),
     # HDF5 --------------------------------------------------------------------------------
     "hdf5.malformed": CodeInfo("the HDF5 data is damaged", _DAMAGED),
     "hdf5.missing": CodeInfo("an HDF5 object is not there, or of another kind", _DAMAGED),

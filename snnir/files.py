@@ -46,6 +46,32 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], o
         ) from error
 
 
+def require_writable(path: str | os.PathLike[str], *, folder: bool = False) -> None:
+    """Find out, without a trace, that something can be written there later.
+
+    Args:
+        path: Where to.
+        folder: Whether a folder will be written instead of a file.
+
+    Raises:
+        FileError: If not.
+    """
+    name = os.fsdecode(path)
+    try:
+        mode = file_mode(name)
+        if mode is not None and stat.S_ISDIR(mode) != folder:
+            raise OSError(0, "is no directory" if folder else "is a directory")
+        if mode is None or stat.S_ISREG(mode) or folder:
+            inside = os.path.join(os.path.dirname(os.path.realpath(name)), secrets.token_hex(8))
+            os.close(os.open(inside, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+            os.unlink(inside)
+    except OSError as error:
+        allowed = "a writable folder" if folder else "a writable file"
+        raise FileError(
+            Diagnostic("file.unwritable", f"file '{name}'", reason(error), allowed)
+        ) from error
+
+
 def reason(error: OSError) -> str:
     """What went wrong, in a few words."""
     return (error.strerror or str(error)).lower()

@@ -6,9 +6,13 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import snnir
 from snnir.cli.main import main
+from tests.converters.forging import archive, dense, input_layer, sequential, weights_file
+from tests.converters.keras_tools import keras
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 
@@ -23,6 +27,7 @@ def test_the_readme_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    trained_network()
     names: dict[str, object] = {}
     for block in _blocks("python"):
         exec(compile(block, "README.md", "exec"), names)
@@ -38,6 +43,32 @@ def test_the_readme_runs(
     assert len(commands) >= 6
     for command in commands:
         assert main(shlex.split(command)) == 0, command
+
+
+def trained_network() -> None:
+    """What the README converts: a saved Keras network, and data."""
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 1, (400, 3)).astype(np.float32)
+    np.savez("train.npz", x=x, y=x.argmax(1))
+    np.savez("test.npz", x=x, y=x.argmax(1))
+    eye = np.eye(3, dtype=np.float32)
+    weights = weights_file({"dense": (eye, np.zeros(3)), "dense_1": (4 * eye, np.zeros(3))})
+    layers = (dense("dense", 3, activation="relu"), dense("dense_1", 3, activation="softmax"))
+    archive(Path("net.keras"), sequential(input_layer(3), *layers), weights)
+
+
+def test_the_notebook_lines_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    k = keras()
+    monkeypatch.chdir(tmp_path)
+    net = k.Sequential([k.layers.Input((3,)), k.layers.Dense(4, activation="relu")])
+    x = np.random.default_rng(0).uniform(0, 1, (120, 3)).astype(np.float32)
+    (block,) = _blocks("python keras")
+    assert len(block.splitlines()) == 3
+    exec(compile(block, "README.md", "exec"), {"snnir": snnir, "keras_model": net, "x": x})
+    assert "spikes" in capsys.readouterr().out
+    assert (tmp_path / "net.snnir").exists()
 
 
 def test_its_links_lead_somewhere() -> None:

@@ -76,13 +76,13 @@ def add_model_argument(parser: argparse.ArgumentParser, name: str = "model") -> 
     parser.add_argument(name, metavar=name.upper(), help="a model file, or - for standard input")
 
 
-def add_backend_argument(parser: argparse.ArgumentParser) -> None:
+def add_backend_argument(parser: argparse.ArgumentParser, default: str = "reference") -> None:
     """``--backend``."""
     parser.add_argument(
         "--backend",
         metavar="B",
-        default="reference",
-        help="what to run on (default: reference); `snnir plugins` lists what is installed",
+        default=default,
+        help=f"what to run on (default: {default}); `snnir plugins` lists what is installed",
     )
 
 
@@ -272,6 +272,22 @@ def load_model(name: str) -> Model:
             dataclasses.replace(_recognised(finding, name), where=f"{file}, {finding.where}")
             for finding in error.diagnostics
         ) from error
+
+
+def load_any_model(name: str) -> Model:
+    """Open a model of any known format, told by its content, or read one from standard input.
+
+    Raises:
+        FileError: If the file cannot be read.
+        FormatError: If it is no well-formed model of any known format.
+        SnnirError: If it cannot be carried over.
+    """
+    from pathlib import Path
+
+    from snnir.conversion.sources import read_foreign
+
+    found = None if name == STDIO else read_foreign(Path(name))
+    return load_model(name) if found is None else found
 
 
 def _load_stdin() -> Model:

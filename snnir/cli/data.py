@@ -14,23 +14,28 @@ import warnings
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO, Final, NoReturn, cast
+from typing import Any, BinaryIO, Final, Literal, NoReturn, cast
 
 import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as _npy
 
 from snnir.cli.common import STDIO, write_atomically
-from snnir.errors import Diagnostic, FileError
+from snnir.errors import Diagnostic, FileError, RunError
+from snnir.ir.model import Model
 from snnir.ir.types import format_shape
 
 Array = npt.NDArray[Any]
+Labels = Literal["no", "optional", "required"]
 
 npy: Any = _npy
 """Has types in some versions of NumPy only."""
 
 ONLY: Final = "x"
 """Name of the array in a data file for a model with one input, besides the input's own."""
+
+LABELS: Final = "y"
+"""Name of the array of labels in a data file, and of its samples among those opened."""
 
 _NPY: Final = b"\x93NUMPY"
 _ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
@@ -99,13 +104,16 @@ class Samples:
 
 
 @contextlib.contextmanager
-def open_samples(name: str, inputs: Sequence[str]) -> Iterator[dict[str, Samples]]:
+def open_samples(
+    name: str, inputs: Sequence[str], *, labels: Labels = "no"
+) -> Iterator[dict[str, Samples]]:
     """The arrays of a data file by the names of a model's inputs.
 
     Args:
         name: A ``.npy`` or ``.npz`` file (told by its content), or ``-`` for standard input.
         inputs: Names of the model's inputs. One array alone belongs to the only input; in an
             ``.npz`` it may also be called ``x``. What else the file holds is left alone.
+        labels: Whether the array ``y`` is wanted, too. An input of that name keeps it.
 
     Raises:
         FileError: If the file is not such a file, or lacks an array.
@@ -116,15 +124,21 @@ def open_samples(name: str, inputs: Sequence[str]) -> Iterator[dict[str, Samples
         head = file.read(len(_NPY))
         file.seek(0)
         if head == _NPY:
-            if len(inputs) != 1:
-                _fail(where, "one array", f"an .npz file with arrays {', '.join(inputs)}")
+            if len(inputs) != 1 or labels == "required":
+                names = [*inputs, *([LABELS] if labels == "required" else [])]
+                _fail(where, "one array", f"an .npz file with arrays {', '.join(names)}")
             yield {inputs[0]: _samples(file, where, _size_left(file))}
         elif head[:4] in _ZIP:
             with _explained(where):
                 archive = stack.enter_context(zipfile.ZipFile(file))
                 members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
             found: dict[str, Samples] = {}
-            for key, info in _chosen(members, inputs, where).items():
+            chosen = _chosen(members, inputs, where)
+            if labels != "no" and LABELS not in inputs and LABELS in members:
+                chosen[LABELS] = members[LABELS]
+            elif labels == "required":
+                _fail(where, "no array of labels", f"an array '{LABELS}' that is no input")
+            for key, info in chosen.items():
                 place = f"{where}, array '{info.filename.removesuffix('.npy')}'"
                 with _explained(place):
                     member = stack.enter_context(archive.open(info))
@@ -191,6 +205,39 @@ def _samples(file: BinaryIO, where: str, size: int) -> Samples:
         if nbytes > size:
             _fail(where, f"{size} bytes for shape {format_shape(shape)}", f"{nbytes} bytes")
         return Samples(where, tuple(shape), dtype, file, bool(fortran_order))
+
+
+def sample_count(model: Model, samples: Mapping[str, Samples], limit: int | None) -> int:
+    """How many samples there are, or are wanted.
+
+    Args:
+        model: The model that they are for.
+        samples: Its inputs' arrays, and those that go with them.
+        limit: Most that are wanted.
+
+    Raises:
+        RunError: If the arrays do not fit the inputs; nothing has been read by then.
+    """
+    findings: list[Diagnostic] = []
+    for entry in model.graph.inputs:
+        shape = samples[entry.name].shape
+        lead = ("samples", "steps") if entry.type.is_per_step else ("samples",)
+        wanted = (*lead, *entry.type.shape)
+        if len(shape) != len(wanted) or any(
+            isinstance(want, int) and have != want for have, want in zip(shape, wanted, strict=True)
+        ):
+            found = f"shape {format_shape(shape)} in {samples[entry.name].where}"
+            findings.append(
+                Diagnostic("run.input", f"input '{entry.name}'", found, format_shape(wanted))
+            )
+    counts = {array.shape[0] for array in samples.values()}
+    if not findings and len(counts) > 1:
+        found = f"{sorted(counts)} samples"
+        findings.append(Diagnostic("run.input", "inputs", found, "the same number"))
+    if findings:
+        raise RunError(findings)
+    count = counts.pop()
+    return count if limit is None else min(count, limit)
 
 
 def write_npz(name: str, arrays: Mapping[str, Array]) -> None:

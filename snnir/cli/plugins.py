@@ -13,7 +13,11 @@ from typing import Any, Final
 from snnir.cli.common import Exit, format_diagnostic, out, out_json, shown, table
 from snnir.errors import Diagnostic, SnnirError
 
-_BUILT_IN: Final = {"ops": ("ann", "snn"), "backends": ("reference",)}
+_BUILT_IN: Final = {
+    "ops": ("ann", "snn"),
+    "backends": ("reference", "layerwise"),
+    "targets": ("snnir",),
+}
 
 _TITLES: Final = {
     "ops": "operator sets (entry point group snnir.ops)",
@@ -59,12 +63,15 @@ def _problems(kind: str, name: str) -> tuple[Diagnostic, ...]:
     from snnir import plugins
     from snnir.ops import registry
     from snnir.runtime.backend import find_backend
+    from snnir.targets import find_target
 
     try:
         if kind == "ops":
             registry.domain(name)
         elif kind == "backends":
             find_backend(name)
+        elif kind == "targets":
+            find_target(name)
         else:
             plugins.load(kind, name)
     except SnnirError as error:

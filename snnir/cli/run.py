@@ -1,4 +1,4 @@
-"""Run a model on data, a batch of samples at a time.
+"""Run a model (or a saved Keras network) on data, a batch of samples at a time.
 
 The data is a .npy file, or an .npz file with one array for each input, named after it ('x' for
 a model with one input): samples first, then steps where the input changes over time, then
@@ -31,6 +31,7 @@ from snnir.cli.common import (
     add_backend_argument,
     add_model_argument,
     detail,
+    load_any_model,
     load_model,
     note,
     out,
@@ -41,8 +42,7 @@ from snnir.cli.common import (
     save_model,
     shown,
 )
-from snnir.cli.data import Array, Samples, open_samples, write_npz
-from snnir.errors import Diagnostic, RunError
+from snnir.cli.data import Array, open_samples, sample_count, write_npz
 from snnir.ir.model import Close, Exact, Model, Rate, SpikeShift, Tolerance
 from snnir.ir.types import format_shape
 
@@ -118,7 +118,7 @@ def tolerance(text: str) -> Tolerance:
 def run(args: argparse.Namespace) -> int:
     """Run a model."""
     _check_usage(args)
-    model = load_model(args.model)
+    model = load_model(args.model) if args.in_place else load_any_model(args.model)
     inputs = [entry.name for entry in model.graph.inputs]
     if inputs and args.input is None:
         raise UsageError("the model has inputs " + shown(", ".join(inputs)) + ": give --input")
@@ -169,7 +169,7 @@ def _run_batches(
         return _named(recording), recording.steps
     results: dict[str, Array] = {}
     with open_samples(args.input, names) as samples:
-        total = _sample_count(model, samples, args.limit)
+        total = sample_count(model, samples, args.limit)
         steps = 0
         with Progress(args, "sample", total) as progress:
             for done in range(0, max(total, 1), args.batch_size):
@@ -189,34 +189,6 @@ def _named(recording: Recording) -> dict[str, Array]:
     return {**recording.recorded, **recording.outputs}
 
 
-def _sample_count(model: Model, samples: Mapping[str, Samples], limit: int | None) -> int:
-    """How many samples there are, or are wanted.
-
-    Raises:
-        RunError: If the arrays do not fit the inputs; nothing has been read by then.
-    """
-    findings: list[Diagnostic] = []
-    for entry in model.graph.inputs:
-        shape = samples[entry.name].shape
-        lead = ("samples", "steps") if entry.type.is_per_step else ("samples",)
-        wanted = (*lead, *entry.type.shape)
-        if len(shape) != len(wanted) or any(
-            isinstance(want, int) and have != want for have, want in zip(shape, wanted, strict=True)
-        ):
-            found = f"shape {format_shape(shape)} in {samples[entry.name].where}"
-            findings.append(
-                Diagnostic("run.input", f"input '{entry.name}'", found, format_shape(wanted))
-            )
-    counts = {array.shape[0] for array in samples.values()}
-    if not findings and len(counts) > 1:
-        found = f"{sorted(counts)} samples"
-        findings.append(Diagnostic("run.input", "inputs", found, "the same number"))
-    if findings:
-        raise RunError(findings)
-    count = counts.pop()
-    return count if limit is None else min(count, limit)
-
-
 def _keep_example(model: Model, args: argparse.Namespace, options: dict[str, Any]) -> None:
     """Run all samples at once and store the run in the model."""
     from snnir.runtime.verify import make_example
@@ -225,7 +197,7 @@ def _keep_example(model: Model, args: argparse.Namespace, options: dict[str, Any
     inputs: dict[str, Array] = {}
     if names:
         with open_samples(args.input, names) as samples:
-            total = _sample_count(model, samples, args.limit)
+            total = sample_count(model, samples, args.limit)
             inputs = {name: array.read(total) for name, array in samples.items()}
     replaced = args.example in model.examples
     model.examples[args.example] = example = make_example(

@@ -445,7 +445,13 @@ def _transposed(domain: str) -> OpDef:
     )
 
 
-def _transposed_rule(get: Getter, sizes: Sequence[int]) -> dims.TransposedRule:
+def transposed_rule(get: Getter, sizes: Sequence[int]) -> dims.TransposedRule:
+    """How a transposed convolution spreads.
+
+    Args:
+        get: Gives an attribute's value, defaults filled in.
+        sizes: Lengths of the kernel.
+    """
     return dims.TransposedRule(
         tuple(sizes),
         get("strides"),
@@ -460,11 +466,11 @@ def _infer_transposed(context: InferContext) -> Sequence[Shape]:
     shape = context.expect_rank("x", 3)
     *sizes, filters, _ = _weight_shape(context, "weight", (None, None, None, shape[-1]))
     context.check_parameter("bias", (filters,))
-    rule = _transposed_rule(context.attribute, sizes)
+    rule = transposed_rule(context.attribute, sizes)
     return [(*dims.transposed_lengths(context, shape, rule), filters)]
 
 
 def _prepare_transposed(bound: Bound) -> Any:
     weight = bound.parameters["weight"]
-    axes = _transposed_rule(bound.attributes.get, weight.shape[:2]).on(bound.shape("x")[:2])
+    axes = transposed_rule(bound.attributes.get, weight.shape[:2]).on(bound.shape("x")[:2])
     return partial(kernels.convolve_transposed, weight=weight.swapaxes(-1, -2), axes=axes)

@@ -116,7 +116,7 @@ def named_inputs(graph: Graph, inputs: Inputs) -> dict[str, Array]:
     """Arrays by input name; a single array belongs to the only input.
 
     Raises:
-        RunError: If names are missing or unknown.
+        RunError: If names are missing or unknown, or something is no array.
     """
     wanted = [entry.name for entry in graph.inputs]
     if not isinstance(inputs, Mapping):
@@ -139,7 +139,17 @@ def named_inputs(graph: Graph, inputs: Inputs) -> dict[str, Array]:
                 ", ".join(wanted) or "nothing",
             )
         )
-    return {name: np.asarray(inputs[name]) for name in wanted}
+    arrays: dict[str, Array] = {}
+    findings = []
+    for name in wanted:
+        try:
+            arrays[name] = np.asarray(inputs[name])
+        except ValueError:
+            found = "lists of different lengths"
+            findings.append(Diagnostic("run.input", f"input '{name}'", found, "an array"))
+    if findings:
+        raise RunError(findings)
+    return arrays
 
 
 def check_inputs(

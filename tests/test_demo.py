@@ -1,0 +1,45 @@
+"""The demo runs, prints its table, and leaves the files it names."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import snnir
+from tests.converters.keras_tools import keras
+from tests.data import mnist
+
+ROOT = Path(__file__).resolve().parents[1]
+DEMO = ROOT / "examples/demo.py"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not DEMO.exists(), reason="the source tree is not here")
+def test_the_demo(tmp_path: Path) -> None:
+    keras()
+    mnist()
+    found = subprocess.run(
+        [sys.executable, DEMO, "--folder", tmp_path, "--epochs", "1"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=600,
+        check=True,
+    )
+    (original,) = re.findall(r"^ANN +([\d.]+) %", found.stdout, re.M)
+    rows = re.findall(r"^T = (\d+) +([\d.]+) % +(-?[\d.]+) +(\d+)$", found.stdout, re.M)
+    assert [int(steps) for steps, *_ in rows] == [4, 8, 16, 32]
+    assert float(original) > 96
+    for _, accuracy, drop, spikes in rows:
+        assert float(drop) == pytest.approx(float(original) - float(accuracy), abs=0.02)
+        assert float(drop) < 1 and int(spikes) > 0
+    assert "replayed from the file: ok" in found.stdout
+    assert snnir.load(tmp_path / "snn.snnir").graph.inputs[0].type.dtype.label == "uint8"
+    assert json.loads((tmp_path / "report.json").read_text())["steps"] == 32
+    for name in ("net.keras", "test.npz"):
+        assert (tmp_path / name).exists() and name in found.stdout
