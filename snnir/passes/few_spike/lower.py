@@ -73,13 +73,13 @@ class FewSpikeOptions:
     Attributes:
         bits: Steps of a phase, K, and bits of every code.
         per_channel: Whether every channel of a layer has a range of its own.
-        pieces: Most neurons for one unit whose activation bends.
+        pieces: Most neurons for one unit whose activation bends; fewer wherever they are enough.
         encoder: ``"constant"``: inputs enter as they are. ``"few-spike"``: inputs are codes.
     """
 
     bits: int = 8
     per_channel: bool = True
-    pieces: int = 16
+    pieces: int = 32
     encoder: Encoder = "constant"
 
 

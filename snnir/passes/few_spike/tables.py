@@ -53,6 +53,9 @@ SMALLEST: Final = 1e-3
 GRID: Final = 512
 """Intervals of the grid between two kinks on which a function is fitted."""
 
+FLAT: Final = 1e-9
+"""A piece that rises by less, relative to the range of the function, has no neuron."""
+
 
 @dataclass(frozen=True)
 class Ramp:
@@ -202,12 +205,13 @@ def fitted(
     bits: int,
     pieces: int,
 ) -> Response:
-    """A function on a range, by as few ramps as keep the fit within half a code of its values.
+    """A function on a range, by a continuous line of as few pieces as come within half a code.
 
-    A continuous, piecewise linear approximation. Breakpoints: within a piece the function is
-    within 2e of its chord, for the least e that so many pieces allow (a piece is as long as that
-    permits, e is found by bisection). Values: those with the least largest error on a fine grid,
-    by Lawson's iteratively reweighted least squares.
+    A code is the range of the function's values divided by 2**bits; the quantisation of a piece
+    adds at most as much again. Breakpoints: within a piece the function is within 2e of its
+    chord, for the least e that so many pieces allow (a piece is as long as that permits, e is
+    found by bisection). Values: those with the least largest error on a fine grid, by Lawson's
+    iteratively reweighted least squares. Flat pieces need no neuron.
 
     Args:
         function: The function, of a float64 array.
@@ -215,43 +219,51 @@ def fitted(
         largest: End of the range.
         kinks: Where its derivative jumps.
         bits: Length of a phase.
-        pieces: Most ramps to use.
+        pieces: Most pieces, if the kinks allow it; then the error may be larger.
     """
-    if largest - lowest < 1e-6 * max(abs(lowest), abs(largest), 1e-6):
+    if largest - lowest <= 1e-6 * max(abs(lowest), abs(largest)):
         largest = lowest + max(abs(lowest), 1.0) * 1e-3
     ends = np.array([lowest, *sorted(k for k in kinks if lowest < k < largest), largest])
     grids = [np.linspace(a, b, GRID + 1) for a, b in pairwise(ends)]
     values = [function(grid) for grid in grids]
     x, y = np.concatenate(grids), np.concatenate(values)
     span = float(y.max() - y.min())
-    limit = max(pieces, len(grids))
     wanted = span / (2 << bits)
-    knots = _breakpoints(grids, values, wanted)
-    if len(knots) - 1 > limit:
-        wanted = span
-    limit = min(limit, len(knots) - 1)
-    low, high = 0.0, wanted
-    knots = _breakpoints(grids, values, high)
-    for _ in range(40):
-        middle = (low + high) / 2
-        tried = _breakpoints(grids, values, middle)
-        if len(tried) - 1 <= limit:
-            high, knots = middle, tried
-        else:
-            low = middle
-    heights = _minimax(x, y, knots)
-    error = float(np.abs(np.interp(x, knots, heights) - y).max())
-    widths = np.diff(knots)
+    limit = max(pieces, len(grids))
+    count = min(len(_breakpoints(grids, values, wanted)) - 1, limit)
+    while True:
+        knots = _balanced(grids, values, count, span)
+        heights = _minimax(x, y, knots)
+        error = float(np.abs(np.interp(x, knots, heights) - y).max())
+        if error <= wanted or count == limit:
+            break
+        count += 1
+    rises = np.diff(heights)
     ramps = tuple(
         Ramp(
             np.asarray(start, np.float32),
-            np.asarray(width / ((1 << bits) - 1), np.float32),
-            np.asarray(rise / width, np.float32),
+            np.asarray((end - start) / ((1 << bits) - 1), np.float32),
+            np.asarray(rise / (end - start), np.float32),
             bits,
         )
-        for start, width, rise in zip(knots, widths, np.diff(heights), strict=False)
+        for (start, end), rise in zip(pairwise(knots), rises, strict=True)
+        if abs(rise) > FLAT * span or len(rises) == 1
     )
     return Response(ramps, np.asarray(heights[0], np.float32), error)
+
+
+def _balanced(grids: list[Array], values: list[Array], count: int, span: float) -> Array:
+    """Ends of at most so many pieces, with the least distance from the chords."""
+    low, high = 0.0, span
+    best = _breakpoints(grids, values, high)
+    for _ in range(30):
+        middle = (low + high) / 2
+        tried = _breakpoints(grids, values, middle)
+        if len(tried) - 1 <= count:
+            high, best = middle, tried
+        else:
+            low = middle
+    return best
 
 
 def _breakpoints(grids: list[Array], values: list[Array], error: float) -> Array:
