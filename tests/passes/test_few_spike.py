@@ -199,6 +199,65 @@ def test_pooling_beside_zeros_of_a_padding() -> None:
     assert np.all(error <= level / 2 * 1.0001)  # tables are rounded to float32
 
 
+# Linear operators ----------------------------------------------------------------------------
+
+_RNG = np.random.default_rng(0)
+
+
+def _weights(*shape: int) -> Array:
+    return (_RNG.integers(-4, 5, shape) / 4).astype(np.float32)
+
+
+LINEAR: list[tuple[str, dict[str, Any], tuple[int, ...]]] = [
+    ("Dense", {"weight": _weights(3, 4), "bias": _weights(4)}, (4, 6, 3)),
+    ("Conv1D", {"weight": _weights(3, 3, 2), "bias": _weights(2), "padding": "same"}, (5, 3)),
+    ("Conv2D", {"weight": _weights(3, 3, 1, 6), "groups": 3, "strides": [2, 1]}, (5, 6, 3)),
+    ("DepthwiseConv2D", {"weight": _weights(2, 2, 3, 2), "padding": "same"}, (4, 6, 3)),
+    (
+        "ConvTranspose2D",
+        {"weight": _weights(3, 3, 2, 3), "bias": _weights(2), "strides": [2, 2]},
+        (3, 2, 3),
+    ),
+    ("Scale", {"scale": _weights(6, 3)}, (4, 6, 3)),
+    ("Bias", {"bias": _weights(4, 6, 3)}, (4, 6, 3)),
+    ("AveragePool2D", {"pool_size": [2, 2], "padding": "same"}, (3, 5, 3)),
+    ("AveragePool1D", {"pool_size": [2]}, (6, 3)),
+    ("GlobalAveragePool2D", {}, (4, 4, 3)),
+    ("GlobalAveragePool1D", {"keepdims": True}, (8, 3)),
+    ("ZeroPad2D", {"pads": [1, 0, 2, 1]}, (2, 2, 3)),
+    ("ZeroPad1D", {"pads": [1, 2]}, (4, 3)),
+    ("Crop2D", {"crops": [1, 0, 1, 2]}, (4, 5, 3)),
+    ("Crop1D", {"crops": [1, 1]}, (4, 3)),
+    ("Upsample2D", {"factors": [2, 2], "interpolation": "bilinear"}, (2, 4, 3)),
+    ("Upsample1D", {"factors": [3]}, (4, 3)),
+    ("Flatten", {}, (2, 4, 3)),
+    ("Reshape", {"shape": [3, -1]}, (2, 4, 3)),
+    ("Permute", {"axes": [2, 0, 1]}, (2, 4, 3)),
+]
+
+
+@pytest.mark.parametrize(("operator", "arguments", "shape"), LINEAR)
+def test_linear_operators_are_exact(
+    operator: str, arguments: dict[str, Any], shape: tuple[int, ...]
+) -> None:
+    """On values that have an offset, too, which is not spikes; in float64, dyadic numbers."""
+    b = GraphBuilder()
+    x = b.input("x", shape)
+    hidden = b.ann.Dense(b.ann.ReLU(x), weight=_weights(3, 3), bias=[0.5, -1.25, 2.0])
+    b.output("hidden", b.ann.Scale(hidden, scale=1.0))
+    changed = b.add(f"ann.{operator}", hidden, name="changed", **arguments)
+    b.output("changed", b.ann.Scale(changed, scale=1.0))
+    model = b.build()
+    inputs = _RNG.uniform(-1, 1, (3, *shape)).astype(np.float32)
+    spiking, _ = lower_to_few_spikes(model, {"x": inputs}, FewSpikeOptions(6))
+    found = snnir.run(spiking, inputs, precision="float64")
+    expected = evaluate(model.graph.nodes["changed"], {"x": [found["hidden"]]})
+    assert np.abs(found["hidden"]).min() > 0
+    # An average may divide by 3; offsets are stored in float32, those here are below 4
+    tolerance = 4 * 2.0**-24 if "Average" in operator else 0.0
+    assert np.abs(found["changed"] - expected).max() <= tolerance
+
+
 # What enters and leaves ----------------------------------------------------------------------
 
 
@@ -260,6 +319,15 @@ def test_what_cannot_be_done_is_refused_with_all_of_it() -> None:
         "node 'norm'",
     ]
     assert "layer 'gate layer'" in str(caught.value)
+
+
+def test_samples_that_do_not_fit() -> None:
+    model = canonicalise(branched())
+    for bad in (samples(4)[:, :7], np.full((4, 8, 8, 3), np.nan), samples(4)[:0]):
+        with pytest.raises(snnir.RunError):
+            lower_to_few_spikes(model, {"x": bad}, FewSpikeOptions())
+    with pytest.raises(snnir.RunError):
+        lower_to_few_spikes(model, {}, FewSpikeOptions())
 
 
 def test_the_model_is_not_modified_and_the_result_is_deterministic() -> None:

@@ -38,6 +38,7 @@ from snnir.passes.few_spike.signals import Signal, compact
 from snnir.passes.few_spike.tables import Ramp, Response
 from snnir.passes.lowering import LayerReport, copy_node, tail
 from snnir.passes.rate.signals import apply
+from snnir.runtime.backend import check_inputs, named_inputs
 
 Array = npt.NDArray[Any]
 Encoder = Literal["constant", "few-spike"]
@@ -116,6 +117,7 @@ def lower_to_few_spikes(
 
     Raises:
         UnsupportedFeature: With every node and input that few-spike codes cannot carry over.
+        RunError: If the samples do not fit the inputs.
     """
     return _Lowering(model, options).run(calibration)
 
@@ -142,10 +144,12 @@ class _Lowering:
     def run(self, calibration: Mapping[str, Array]) -> tuple[Model, list[LayerReport]]:
         self._refuse()
         b = self.builder
+        samples = named_inputs(self.graph, calibration)
+        check_inputs(self.graph, samples, None, 1)
         for entry in self.graph.inputs:
             b.graph.inputs.append(entry)
             b.types[entry.name] = entry.value_type
-            array: Array = np.asarray(calibration[entry.name]).astype(np.float32)
+            array: Array = samples[entry.name].astype(np.float32)
             if entry.scale is not None:
                 array = array * entry.scale.values().astype(np.float32)
             if entry.offset is not None:

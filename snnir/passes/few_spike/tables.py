@@ -9,8 +9,7 @@ potential v at the start of a phase of K steps; with the Heaviside function :mat
     z_k = \Theta(v_k - T_k),\quad v_{k+1} = v_k - h_k z_k,\quad
     f(v) \approx \sum_{k=0}^{K-1} d_k z_k \qquad\text{(eqs. 1-3)}
 
-With :math:`T_k = h_k = d_k = 2^{K-1-k} q` it is a ReLU in K bits (their eq. 4, there with
-:math:`\alpha 2^{-k}`) that rounds down. Here
+With :math:`T_k = h_k = d_k = 2^{K-1-k} q` it is their ReLU in K bits, which rounds down. Here
 
 .. math::  h_k = 2^{K-1-k} q,\quad T_k = c + h_k - q / 2,\quad d_k = g h_k,
 
@@ -26,7 +25,8 @@ follow each other, one neuron each, all with the same input:
 
 Below its own start a ramp adds nothing, beyond its end a constant, so that every piece has all K
 bits for itself. Where the pieces lie, and their slopes, is fitted: with P pieces the error of a
-smooth function falls with 1/P^2.
+smooth function falls with 1/P^2. (A search over all tables of a single neuron with K = 8 left ten
+times the error on a sigmoid.)
 """
 
 from __future__ import annotations
