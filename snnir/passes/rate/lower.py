@@ -26,7 +26,7 @@ from snnir.ir.traversal import consumers, topological_order
 from snnir.ir.types import Timing
 from snnir.passes import weights
 from snnir.passes.lowering import HEADS, LayerReport, copy_node, tail
-from snnir.passes.rate import neurons
+from snnir.passes.rate import neurons, thresholds
 from snnir.passes.rate.neurons import Neuron
 from snnir.passes.rate.regression import recalibrate
 from snnir.passes.rate.signals import Signal, apply
@@ -128,7 +128,6 @@ class _Lowering:
                 model.graph.name, dt=model.time.dt, steps=options.steps, metadata=model.metadata
             )
         )
-        self.rng = np.random.default_rng(0)
 
     # The walk ----------------------------------------------------------------------------
 
@@ -461,46 +460,32 @@ class _Lowering:
     def _neuron(self, node: Node, signal: Signal, exact: Array) -> Neuron:
         options = self.options
         slope, cap = _activation(node)
-        by_channel = exact.reshape(-1, exact.shape[-1])
-        magnitude = np.abs(by_channel)
-        largest = np.maximum(magnitude.max(0), np.float32(1e-3) * max(float(magnitude.max()), 1e-6))
         if options.method == "calibrated":
-            current, target = self._rows(signal, exact)
-            slopes = slope if np.ndim(slope) < 2 else 0.0
-            return neurons.choose(
-                current,
-                target,
-                largest=largest,
-                slope=slopes,
-                signed=True,
-                start=options.start,
-                cap=cap,
+            return thresholds.choose(
+                thresholds.Wanted(
+                    signal.mean,
+                    lambda samples: signal.steps(samples, options.steps),
+                    options.steps,
+                    exact,
+                    slope,
+                    options.start,
+                    cap,
+                )
             )
+        seen = exact
         if options.method == "spike-norm":
-            sample = signal.steps(slice(0, max(self._samples(signal) // 4, 1)), options.steps)
-            by_channel = sample.reshape(-1, sample.shape[-1])
+            seen = signal.steps(slice(0, max(self._samples(signal) // 4, 1)), options.steps)
+        by_channel = seen.reshape(-1, seen.shape[-1])
         if options.percentile is None:
             found = by_channel.max(0) if options.per_channel else by_channel.max()
         else:
             axis = 0 if options.per_channel else None
             found = np.percentile(by_channel, options.percentile, axis=axis)
-        threshold = np.maximum(np.asarray(found, np.float32), np.float32(1e-3) * largest.max())
+        least = np.float32(1e-3) * np.float32(max(float(np.abs(exact).max()), 1e-6))
+        threshold = np.maximum(np.asarray(found, np.float32), least)
         if cap is not None:
             threshold = np.minimum(threshold, np.float32(cap))
         return neurons.make(threshold, slope, False, options.start)
-
-    def _rows(self, signal: Signal, exact: Array) -> tuple[Array, Array]:
-        """Some elements of every channel: (steps, rows, channels) and their targets."""
-        steps, channels = self.options.steps, exact.shape[-1]
-        positions = int(np.prod(exact.shape[1:-1]))
-        wanted = max(min(len(exact), -(-2 * neurons.SEARCH_ROWS // positions)), min(len(exact), 16))
-        samples = slice(0, wanted)
-        current: Array = signal.steps(samples, steps).reshape(steps, -1, channels)
-        target: Array = exact[samples].reshape(-1, channels)
-        if len(target) > neurons.SEARCH_ROWS:
-            chosen = self.rng.choice(len(target), neurons.SEARCH_ROWS, replace=False)
-            current, target = current[:, chosen], target[chosen]
-        return np.ascontiguousarray(current), target
 
 
 def _is_activation(node: Node) -> bool:
