@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from snnir.ir.graph import Graph
+from snnir.ir.builder import GraphBuilder, Value
+from snnir.ir.graph import Graph, Node
 from snnir.ir.traversal import consumers, topological_order
 
 HEADS: Final = frozenset(
@@ -46,3 +48,25 @@ def tail(graph: Graph) -> set[str]:
         if node.operator in HEADS and all(name in found for name in after):
             found.add(node.name)
     return found
+
+
+def copy_node(builder: GraphBuilder, node: Node, inputs: Sequence[Value]) -> Value:
+    """Add a node like this one, of one output, with other inputs.
+
+    Args:
+        builder: Where it is added.
+        node: The node.
+        inputs: A value for each of its bindings, in order.
+    """
+    ports: dict[str, list[Value]] = {}
+    for binding, value in zip(node.inputs, inputs, strict=True):
+        ports.setdefault(binding.port, []).append(value)
+    added: Value = builder.add(
+        node.op,
+        name=node.name,
+        source=node.source,
+        **ports,
+        **node.attributes,
+        **node.parameters,
+    )
+    return added

@@ -25,7 +25,7 @@ from snnir.ir.tensor import Tensor
 from snnir.ir.traversal import consumers, topological_order
 from snnir.ir.types import Timing
 from snnir.passes import weights
-from snnir.passes.lowering import HEADS, LayerReport, tail
+from snnir.passes.lowering import HEADS, LayerReport, copy_node, tail
 from snnir.passes.rate import neurons, thresholds
 from snnir.passes.rate.neurons import Neuron
 from snnir.passes.rate.regression import recalibrate
@@ -358,18 +358,7 @@ class _Lowering:
 
     def _copy(self, node: Node, inputs: list[Value]) -> Value:
         """Add a node like this one to the spiking network."""
-        ports: dict[str, list[Value]] = {}
-        for binding, value in zip(node.inputs, inputs, strict=True):
-            ports.setdefault(binding.port, []).append(value)
-        added: Value = self.state.builder.add(
-            node.op,
-            name=node.name,
-            source=node.source,
-            **ports,
-            **node.attributes,
-            **node.parameters,
-        )
-        return added
+        return copy_node(self.state.builder, node, inputs)
 
     def _free(self, name: str) -> str:
         graph, number, free = self.state.builder.graph, 1, name
