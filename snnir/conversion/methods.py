@@ -111,10 +111,7 @@ def _rate_method(
 def _few_spikes(
     model: Model, calibration: Mapping[str, Array], settings: Settings, bits: int
 ) -> tuple[Model, Sequence[Any]]:
-    from snnir.passes.few_spike import (  # type: ignore[import-not-found, unused-ignore]
-        FewSpikeOptions,
-        lower_to_few_spikes,
-    )
+    from snnir.passes.few_spike import FewSpikeOptions, lower_to_few_spikes
 
     given = {k: v for k, v in settings.given().items() if k not in ("steps", "bits", "decoder")}
     options = FewSpikeOptions(bits=bits, **given)

@@ -77,6 +77,19 @@ def test_encoders(encoder: Encoder) -> None:
     assert error < {"constant": 1e-5, "poisson": 0.1, "rate": 0.01, "latency": 0.01}[encoder]
 
 
+@pytest.mark.parametrize("encoder", get_args(Encoder))
+def test_every_input_has_an_encoder_of_its_own(encoder: Encoder) -> None:
+    rng = np.random.default_rng(0)
+    b = GraphBuilder()
+    left, right = b.input("left", [4]), b.input("right", [4])
+    b.output("class", b.ann.Dense(b.ann.Add([left, right]), weight=rng.normal(size=(4, 3))))
+    model = b.build()
+    inputs = {name: rng.uniform(0, 1, (20, 4)).astype(np.float32) for name in ("left", "right")}
+    spiking, _ = lower_to_rates(model, inputs, RateOptions(200, "data-norm", encoder=encoder))
+    found, expected = (snnir.run(m, inputs)["class"] for m in (spiking, model))
+    assert np.abs(found - expected).mean() < 0.2  # Poisson noise of 200 steps, the largest
+
+
 def test_spike_counts_as_answers() -> None:
     model = canonicalise(branched())
     x = samples(48)

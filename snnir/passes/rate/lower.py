@@ -214,6 +214,7 @@ class _Lowering:
         if options.encoder == "constant":
             return static
         largest = np.float32(max(float(np.abs(array).max(initial=0.0)), 1e-6))
+        earlier = set(b.graph.nodes)
         if options.encoder == "poisson":
             signed = bool(array.min() < 0)
             spikes = b.snn.PoissonEncoder(
@@ -230,10 +231,11 @@ class _Lowering:
                 name=f"{name}.encoder",
             )
             spikes = b.snn.LeakyIntegrator(first, name=f"{name}.held")
-        trains = self._encoded(spikes, name, array)
+        trains = self._encoded(spikes, name, array, earlier)
         return Signal(spikes, True, np.asarray(largest), trains.mean(0, dtype=np.float32), trains)
 
-    def _encoded(self, spikes: Value, name: str, array: Array) -> Array:
+    def _encoded(self, spikes: Value, name: str, array: Array, earlier: set[str]) -> Array:
+        """What the nodes that are not among the earlier ones make of an input."""
         b = self.state.builder
         graph = Graph(
             "encoder",
@@ -242,7 +244,7 @@ class _Lowering:
                 for entry in b.graph.inputs
                 if entry.name == name
             ],
-            dict(b.graph.nodes),
+            {key: node for key, node in b.graph.nodes.items() if key not in earlier},
         )
         graph.outputs.append(GraphOutput("spikes", spikes.name))
         model = Model(graph, b.build().opsets, b.time)
