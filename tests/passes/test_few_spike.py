@@ -356,7 +356,7 @@ def test_bending_functions_in_the_middle_of_a_network() -> None:
 def _drop(path: str, calibration: Array, x: Array, labels: Array, bits: int = 8) -> float:
     """Lost accuracy in percentage points."""
     pytest.importorskip("h5py")
-    from snnir.convert import read
+    from snnir.conversion import read
 
     original = read(shared(path))
     entry, answer = original.graph.inputs[0].name, original.graph.outputs[0].name
