@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from snnir.errors import ConversionError, RunError
 from snnir.ir.builder import GraphBuilder
 from tests.conversion.nets import answers, spots, spotter
 from tests.converters.keras_tools import keras
-from tests.data import mnist, shared
 from tests.passes.nets import branched, samples
 
 IMAGES, LABELS = spots(400)
@@ -214,20 +212,3 @@ def test_a_live_keras_model_in_three_lines() -> None:
     assert text.startswith("Sequential '") and "conv" in text and "Rescaling" not in text
     assert report.final[0].agreement is not None
     assert snnir.verify(model).passed
-
-
-def test_a_trained_network_from_its_keras_file() -> None:
-    """Calibrated on training images, measured on 2,000 test images."""
-    pytest.importorskip("h5py")
-    images = mnist()
-    path = shared("keras/snntb_mnist_mlp_98.15.keras")
-    flat = (-1, 784)
-    train = (images.train_x[:256] / np.float32(255)).reshape(flat)
-    model, report = snnir.convert(path, calibration=train, steps=16)
-    test = (images.test_x[:2000] / np.float32(255)).reshape(flat)
-    spiking, original = (
-        (answers(m, test) == images.test_y[:2000]).mean() for m in (model, read(path))
-    )
-    assert original > 0.97
-    assert original - spiking <= 0.003
-    assert math.isfinite(report.spikes) and report.synaptic_operations > report.spikes
