@@ -46,6 +46,10 @@ CODES: Final[dict[str, CodeInfo]] = {
         "this is not a snnir model",
         "Give a file written by snnir; `snnir convert` reads other formats.",
     ),
+    "format.unknown": CodeInfo(
+        "this is not a model in a known format",
+        "Give a saved model; `snnir plugins` lists what reads other formats.",
+    ),
     "format.truncated": CodeInfo("the file ends too early", _DAMAGED),
     "format.malformed": CodeInfo("the file is not a well-formed model", _DAMAGED),
     "format.header-digest": CodeInfo("the header does not match its SHA-256", _DAMAGED),

@@ -27,12 +27,31 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], o
     Raises:
         FileError: If it cannot be written; a file that was there is unchanged.
     """
+    with staged(path, write):
+        pass
+
+
+@contextlib.contextmanager
+def staged(path: str | os.PathLike[str], write: Callable[[BinaryIO], object]) -> Iterator[None]:
+    """A file that is complete before the block, and takes its place only if the block succeeds.
+
+    Symbolic links stay links, and permissions are kept. A device is written directly, before
+    the block.
+
+    Args:
+        path: Where to.
+        write: Writes to a seekable stream.
+
+    Raises:
+        FileError: If it cannot be written; a file that was there is unchanged.
+    """
     name = os.fsdecode(path)
-    try:
+    final = temporary = ""
+    with _explained(name):
         mode = file_mode(name)
         if mode is None or stat.S_ISREG(mode):
-            with _replacing(os.path.realpath(name), mode) as file:
-                write(file)
+            final = os.path.realpath(name)
+            temporary = _complete(final, mode, write)
         elif stat.S_ISDIR(mode):
             raise OSError(0, "is a directory")
         else:
@@ -40,6 +59,20 @@ def write_atomically(path: str | os.PathLike[str], write: Callable[[BinaryIO], o
             write(content)
             with open(name, "wb") as device:
                 device.write(content.getbuffer())
+    try:
+        yield
+        if temporary:
+            with _explained(name):
+                os.replace(temporary, final)
+    except BaseException:
+        _discard(temporary)
+        raise
+
+
+@contextlib.contextmanager
+def _explained(name: str) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise FileError(
             Diagnostic("file.unwritable", f"file '{name}'", reason(error), "a writable file")
@@ -91,13 +124,27 @@ def file_mode(name: str) -> int | None:
         raise OSError(0, f"not a file name: {error}") from error
 
 
-@contextlib.contextmanager
-def _replacing(final: str, mode: int | None) -> Iterator[BinaryIO]:
-    """A new file that replaces ``final`` if all goes well, and vanishes otherwise.
+def same_file(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    """Whether two names stand for one file, by links of any kind; it need not exist yet.
+
+    Devices are not files in this sense: writing one twice costs nothing.
+    """
+    try:
+        if not os.path.exists(one) and not os.path.exists(other):
+            return os.path.realpath(one) == os.path.realpath(other)
+        mode = file_mode(os.fsdecode(one))
+        return mode is not None and stat.S_ISREG(mode) and os.path.samefile(one, other)
+    except (OSError, ValueError):
+        return False
+
+
+def _complete(final: str, mode: int | None, write: Callable[[BinaryIO], object]) -> str:
+    """The name of a new file beside ``final``, written and closed; none is left on failure.
 
     Args:
         final: A path without symbolic links.
         mode: The mode of the file that is there, or None. It is kept.
+        write: Writes it.
     """
     folder, name = os.path.split(final)
     temporary = os.path.join(folder, f".{name[:32]}.{secrets.token_hex(8)}")
@@ -108,11 +155,16 @@ def _replacing(final: str, mode: int | None) -> Iterator[BinaryIO]:
 
     try:
         with open(temporary, "xb", buffering=_BUFFER, opener=create) as file:
-            yield file
+            write(file)
         if mode is not None:
             os.chmod(temporary, permissions)
-        os.replace(temporary, final)
     except BaseException:
+        _discard(temporary)
+        raise
+    return temporary
+
+
+def _discard(temporary: str) -> None:
+    if temporary:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
-        raise

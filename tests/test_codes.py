@@ -182,6 +182,12 @@ def _(folder: Path) -> None:
     snnir.loads(b"PK\x03\x04 something else entirely, of some length")
 
 
+@raises("format.unknown", FormatError)
+def _(folder: Path) -> None:
+    (folder / "net.txt").write_text("three layers", "utf-8")
+    snnir.conversion.read(folder / "net.txt")
+
+
 @raises("format.truncated", FormatError)
 def _(folder: Path) -> None:
     snnir.loads(snnir.to_bytes(large_model())[:-1])

@@ -284,10 +284,17 @@ def load_any_model(name: str) -> Model:
     """
     from pathlib import Path
 
-    from snnir.conversion.sources import read_foreign
+    from snnir.conversion.sources import of_any_format, read_foreign
 
-    found = None if name == STDIO else read_foreign(Path(name))
-    return load_model(name) if found is None else found
+    if name == STDIO:
+        return load_model(name)
+    found = read_foreign(Path(name))
+    if found is not None:
+        return found
+    try:
+        return load_model(name)
+    except FormatError as error:
+        raise type(error)(map(of_any_format, error.diagnostics)) from error
 
 
 def _load_stdin() -> Model:

@@ -20,9 +20,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
 import math
-import os
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -41,12 +41,11 @@ from snnir.cli.common import (
     save_model,
     shown,
     table,
-    write_atomically,
 )
 from snnir.cli.data import LABELS, Array, open_samples
 from snnir.conversion.settings import DECODERS, ENCODERS, METHOD_NAMES, Settings
 from snnir.errors import CapabilityError, ConversionError, Diagnostic, RunError
-from snnir.files import require_writable
+from snnir.files import require_writable, same_file, staged
 from snnir.ir.model import Model
 from snnir.targets import SnnirTarget, Target, emit, find_target, parse_options, target_for
 
@@ -183,13 +182,11 @@ def run(args: argparse.Namespace) -> int:
             calibration = _samples(model, args).calibrate
     else:
         model, report, calibration = _convert(model, settings, args)
-    if args.output == STDIO:
-        save_model(model, STDIO)
-    else:
-        emit(model, args.output, target, calibration=calibration, options=options)
-    if report is not None and args.report is not None:
-        text = json.dumps(report.to_json(), indent=2, ensure_ascii=False) + "\n"
-        write_atomically(args.report, lambda file: file.write(text.encode()))
+    with _reported(report, args):
+        if args.output == STDIO:
+            save_model(model, STDIO)
+        else:
+            emit(model, args.output, target, calibration=calibration, options=options)
     _print(report, target, args)
     return Exit.OK
 
@@ -205,8 +202,7 @@ def _usage(args: argparse.Namespace, target: Target) -> tuple[Settings, dict[str
     on_stdout = [args.output == STDIO, args.report == STDIO, args.json]
     if sum(on_stdout) > 1:
         raise UsageError("only one of OUT, --report and --json can go to standard output")
-    if _is_same_file(args.source, args.output):
-        raise UsageError("OUT is SRC: give another name, so that the original stays")
+    _require_different_files(args)
     if args.output == STDIO and target.name != SnnirTarget.name:
         raise UsageError(f"target '{target.name}' does not write to standard output")
     settings = Settings(
@@ -232,10 +228,32 @@ def _usage(args: argparse.Namespace, target: Target) -> tuple[Settings, dict[str
         ) from error
 
 
-def _is_same_file(one: str, other: str) -> bool:
-    with contextlib.suppress(OSError, ValueError):
-        return os.path.samefile(one, other)
-    return False
+def _require_different_files(args: argparse.Namespace) -> None:
+    """Refuse to overwrite what is read, or what is written besides.
+
+    Raises:
+        UsageError: If two names stand for one file.
+    """
+    read = {"SRC": args.source, "the calibration data": args.calibration}
+    written = {"OUT": args.output, "the report": args.report}
+    names = {key: name for key, name in (read | written).items() if name not in (None, STDIO)}
+    for (one, first), (other, second) in itertools.combinations(names.items(), 2):
+        if other in written and same_file(first, second):
+            raise UsageError(f"{other} is {one}: give another name, so that neither is lost")
+
+
+def _reported(
+    report: ConversionReport | None, args: argparse.Namespace
+) -> contextlib.AbstractContextManager[None]:
+    """The report where --report says: written before the block, there only if it succeeds."""
+    if report is None or args.report is None:
+        return contextlib.nullcontext()
+    content = report.to_json()
+    if args.report == STDIO:
+        out_json(content)
+        return contextlib.nullcontext()
+    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    return staged(args.report, lambda file: file.write(text.encode()))
 
 
 def _convert(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -30,6 +31,9 @@ COMMANDS: Final = {
     "conform": "run the conformance vectors on a backend",
 }
 """Subcommands and what they do; each is the module of that name in this package."""
+
+_NEGATIVE: Final = re.compile(r"-[\d.]")
+"""What a negative number begins like."""
 
 _EPILOG: Final = """\
 exit codes: 0 ok, 1 findings (not valid, different, failed), 2 wrong usage, 3 bad file,
@@ -70,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     parser, chosen = _parsers(arguments)
-    args = parser.parse_args(arguments)
+    args = parser.parse_args(_joined(arguments))
     if args.command is None or chosen is None:
         parser.print_help(sys.stderr)
         return Exit.USAGE
@@ -86,6 +90,23 @@ def _run(arguments: list[str]) -> int:
         except MemoryError:
             common.err("error: there is not enough memory for this")
             return Exit.FINDINGS
+
+
+def _joined(arguments: Sequence[str]) -> list[str]:
+    """The arguments; what begins like a negative number belongs to the option before it.
+
+    argparse takes ``-1/2`` and ``-1,2`` for options; no option begins with a digit.
+    """
+    result: list[str] = []
+    for number, argument in enumerate(arguments):
+        if argument == "--":
+            return [*result, *arguments[number:]]
+        option = result[-1] if result else ""
+        if _NEGATIVE.match(argument) and option.startswith("--") and "=" not in option:
+            result[-1] = f"{option}={argument}"
+        else:
+            result.append(argument)
+    return result
 
 
 def _parsers(

@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from snnir.conversion import costs, methods
+from snnir.conversion import account, costs, methods
 from snnir.conversion.calibration import Calibration, few_samples
 from snnir.conversion.measure import (
     Meter,
@@ -29,7 +29,6 @@ from snnir.conversion.report import (
     Cost,
     Input,
     Layer,
-    Pass,
     SampleCounts,
 )
 from snnir.conversion.scale import scale_findings
@@ -197,27 +196,31 @@ class _Conversion:
     # Trying ------------------------------------------------------------------------------
 
     def _choose(self, ann: Model) -> _Candidate:
-        """The network that was asked for, or the smallest that loses little enough."""
+        """The network that was asked for, or the smallest that loses little enough.
+
+        The smallest is found by doubling, then bisecting between the last that loses too much
+        and the first that does not: it is one less that loses too much. Losses need not fall
+        with every step more, so that a smaller one may exist that was not tried.
+        """
         drop = self.settings.target_drop
         if drop is None:
             return self._attempt(ann, lambda method: method.resolution_of(self.settings))
-        found = self._attempt(ann, lambda method: method.coarse[0])
+        number, too_small = 1, 0
+        found = self._attempt(ann, _always(number))
         method = found.method
         self.usable = [method]
-        too_small = 0
-        for number in method.coarse[1:]:
-            if self.attempts[-1].drop <= drop:
-                break
-            too_small = found.resolution
+        while self.attempts[-1].drop > drop:
+            if number == method.most:
+                raise ConversionError(self._missed(method, drop))
+            number, too_small = min(2 * number, method.most), number
             found = self._attempt(ann, _always(number))
-        if self.attempts[-1].drop > drop:
-            raise ConversionError(self._missed(method, drop))
-        for number in method.tries:
-            if too_small < number < found.resolution:
-                finer = self._attempt(ann, _always(number))
-                if self.attempts[-1].drop <= drop:
-                    found = finer
-                    break
+        while found.resolution - too_small > 1:
+            number = (found.resolution + too_small) // 2
+            finer = self._attempt(ann, _always(number))
+            if self.attempts[-1].drop <= drop:
+                found = finer
+            else:
+                too_small = number
         return self._measured(method, found.resolution, found.model, found.layers)
 
     def _missed(self, method: Method, drop: float) -> Diagnostic:
@@ -232,9 +235,14 @@ class _Conversion:
         )
 
     def _attempt(self, ann: Model, resolution: Callable[[Method], int]) -> _Candidate:
-        self.progress("calibrating", 0, 1)
-        lowered = methods.lower(self.usable, ann, self.samples.calibrate, self.settings, resolution)
-        self.progress("calibrating", 1, 1)
+        lowered = methods.lower(
+            self.usable,
+            ann,
+            self.samples.calibrate,
+            self.settings,
+            resolution,
+            lambda done, total: self.progress("calibrating layer", done, total),
+        )
         searching = self.settings.target_drop is not None
         found = self._measured(*lowered, early=not searching)
         if searching:
@@ -318,7 +326,19 @@ class _Conversion:
                 split.held_out,
                 samples.labels is not None,
             ),
-            passes=tuple(self._passes(found, ann, gone)),
+            passes=tuple(
+                account.passes(
+                    self.original,
+                    ann,
+                    gone,
+                    found.model,
+                    found.method,
+                    self.settings,
+                    found.layers,
+                    samples.measure,
+                    (largest_difference(self.expected, self._answers(ann)), found.difference),
+                )
+            ),
             accuracy=tuple(
                 found.accuracy(
                     None if samples.labels is None else samples.output,
@@ -337,22 +357,9 @@ class _Conversion:
             return ""
         if method.name == methods.AUTO[0]:
             return "auto: loses least at the same number of steps"
-        return f"auto: {methods.AUTO[0]} does not carry this network or these options"
-
-    def _passes(self, found: _Candidate, ann: Model, gone: Sequence[str]) -> Sequence[Pass]:
-        canonical = largest_difference(self.expected, self._answers(ann))
-        done = []
-        if gone:
-            text = f"{', '.join(gone)} became scale and offset of the input"
-            done.append(Pass("preprocessing", True, text, canonical))
-        before, after = len(self.original.graph.nodes) - len(gone), len(ann.graph.nodes)
-        text = f"identities, batch normalisation and scales folded: {before} nodes became {after}"
-        if before == after:
-            text = "nothing was to be folded"
-        done.append(Pass("canonicalise", True, text, canonical))
-        text = f"activations became spiking neurons ({len(found.layers)} layers), the rest is exact"
-        done.append(Pass(found.method.name, False, text, found.difference))
-        return done
+        if methods.AUTO[0] in {usable.name for usable in methods.candidates(self.settings)}:
+            return f"auto: {methods.AUTO[0]} does not carry this network"
+        return f"auto: what was asked for belongs to {method.name}"
 
 
 def _always(number: int) -> Callable[[Method], int]:

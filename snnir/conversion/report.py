@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -12,6 +14,9 @@ from snnir.errors import Diagnostic
 
 FORMAT: Final = 1
 """Version of the JSON form."""
+
+_WHAT_WIDTH: Final = 64
+"""Columns for what a pass did, in the readable form."""
 
 
 @dataclass(frozen=True)
@@ -112,13 +117,15 @@ class Pass:
         name: What it is called.
         exact: Whether the network computes the same afterwards, up to rounding.
         what: What it did.
-        difference: Measured: largest difference of an output, relative to the largest output.
+        difference: Measured: largest difference, relative to the largest value: of an output
+            from the original's; for maximum pooling, of its mean output from the maximum of its
+            mean inputs. None where it shows only in the difference of the whole.
     """
 
     name: str
     exact: bool
     what: str
-    difference: float
+    difference: float | None = None
 
 
 @dataclass(frozen=True)
@@ -270,15 +277,7 @@ def _lines(report: ConversionReport) -> Iterator[str]:
     yield ""
     yield from _table(
         ("pass", "", "largest difference", "what it did"),
-        (
-            (
-                step.name,
-                "exact" if step.exact else "approximate",
-                f"{step.difference:.1e}",
-                step.what,
-            )
-            for step in report.passes
-        ),
+        itertools.chain.from_iterable(map(_pass_rows, report.passes)),
         left=(0, 1, 3),
     )
     if report.attempts:
@@ -287,6 +286,14 @@ def _lines(report: ConversionReport) -> Iterator[str]:
     for finding in report.warnings:
         yield ""
         yield str(finding)
+
+
+def _pass_rows(step: Pass) -> Iterator[tuple[str, ...]]:
+    first, *rest = textwrap.wrap(step.what, _WHAT_WIDTH) or [""]
+    difference = "-" if step.difference is None else f"{step.difference:.1e}"
+    yield step.name, "exact" if step.exact else "approximate", difference, first
+    for line in rest:
+        yield "", "", "", line
 
 
 def _sample_text(samples: SampleCounts) -> str:

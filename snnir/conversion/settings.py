@@ -8,9 +8,12 @@ from typing import Any, Final, Literal, get_args
 
 import numpy as np
 
-MethodName = Literal["auto", "calibrated", "data-norm", "spike-norm", "few-spike"]
-Encoder = Literal["constant", "poisson", "rate", "latency", "few-spike"]
-Decoder = Literal["potential", "spike-count"]
+from snnir.passes.few_spike import lower as few_spike
+from snnir.passes.rate import lower as rate
+
+MethodName = Literal["auto", rate.Method, "few-spike"]
+Encoder = Literal[rate.Encoder, few_spike.Encoder]
+Decoder = rate.Decoder
 
 METHOD_NAMES: Final[tuple[MethodName, ...]] = get_args(MethodName)
 ENCODERS: Final[tuple[Encoder, ...]] = get_args(Encoder)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
 
 from snnir import plugins
-from snnir.errors import Diagnostic, FormatError
+from snnir.errors import Diagnostic, FormatError, MissingDependency
 from snnir.ir.model import Model
 
 
@@ -31,17 +32,23 @@ def read(source: Any) -> Model:
             return found
         from snnir.serde.file import load
 
-        return load(path)
-    for name in plugins.names("frontends"):
-        if any(cls.__module__.partition(".")[0] == name for cls in type(source).__mro__):
-            live: Model = plugins.load("frontends", name).read(source)
-            return live
+        try:
+            return load(path)
+        except FormatError as error:
+            raise type(error)(map(of_any_format, error.diagnostics)) from error
+    frontends = [plugins.load("frontends", name) for name in plugins.names("frontends")]
+    live = [frontend for frontend in frontends if hasattr(frontend, "recognises_live")]
+    for frontend in live:
+        if frontend.recognises_live(source):
+            carried: Model = frontend.read(source)
+            return carried
+    names = ", ".join(frontend.name for frontend in live)
     raise FormatError(
         Diagnostic(
-            "format.not-snnir",
+            "format.unknown",
             "source",
             f"an object of {type(source).__module__}.{type(source).__qualname__}",
-            "a path, a Model or an object of " + ", ".join(plugins.names("frontends")),
+            "a path, a Model" + (f" or a live model of {names}" if live else ""),
         )
     )
 
@@ -49,15 +56,54 @@ def read(source: Any) -> Model:
 def read_foreign(path: Path) -> Model | None:
     """The model in a file of another framework; None if no frontend recognises it.
 
+    A file is recognised by its content, and where that tells nothing (it is damaged, or a
+    package is missing that would open it) by its ending.
+
     Raises:
         SnnirError: If a frontend recognises it and cannot read it.
+        MissingDependency: If a package is missing that could tell.
     """
-    for name in plugins.names("frontends"):
-        frontend = plugins.load("frontends", name)
-        if frontend.recognises(path):
+    if is_snnir(path):
+        return None
+    frontends = [plugins.load("frontends", name) for name in plugins.names("frontends")]
+    missing: MissingDependency | None = None
+    for frontend in frontends:
+        try:
+            recognised = frontend.recognises(path)
+        except MissingDependency as error:
+            missing = missing or error
+            continue
+        if recognised:
             found: Model = frontend.read(path)
             return found
+    for frontend in frontends:
+        if path.suffix.lower() in getattr(frontend, "suffixes", ()):
+            named: Model = frontend.read(path)
+            return named
+    if missing is not None:
+        raise missing
     return None
+
+
+def is_snnir(path: Path) -> bool:
+    """Whether a file begins as a file of this project does."""
+    from snnir.serde.wire import MAGIC
+
+    try:
+        with path.open("rb") as file:
+            return file.read(len(MAGIC)) == MAGIC
+    except (OSError, ValueError):
+        return False
+
+
+def of_any_format(finding: Diagnostic) -> Diagnostic:
+    """The finding that a file is not of this project, where it may be of any known format."""
+    if finding.code != "format.not-snnir":
+        return finding
+    endings = [".snnir"]
+    for name in plugins.names("frontends"):
+        endings += getattr(plugins.load("frontends", name), "suffixes", ())
+    return dataclasses.replace(finding, code="format.unknown", allowed=", ".join(endings))
 
 
 def describe(source: Any) -> str:

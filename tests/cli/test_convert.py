@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from snnir.cli.convert import numbers
 from snnir.conversion import convert
 from tests.cli.conftest import Install, Run, Save
 from tests.cli.helpers import assert_golden, snnir_process
-from tests.conversion.nets import spots, spotter
+from tests.conversion.nets import refused, spots, spotter
 from tests.data import mnist, shared
 from tests.test_targets import PLUGIN
 
@@ -116,8 +117,26 @@ def test_progress_is_shown_on_a_terminal_only(
     assert "\r" not in run("convert", name, *BASE, "--steps", "2")[2]
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     err = run("convert", name, *BASE, "--steps", "2")[2]
-    assert err.startswith("\rcalibrating 0 of 1\rcalibrating 1 of 1\r\033[K\rmeasuring sample ")
+    steps = [f"\rcalibrating layer {n} of 5" for n in range(1, 6)]
+    assert err.startswith("".join(steps) + "\r\033[K\rmeasuring sample ")
     assert "\r" not in run("convert", name, *BASE, "--steps", "2", "-q")[2]
+
+
+@pytest.mark.parametrize(
+    ("scale", "offset"), [("-1/2", "-0.25"), ("-.5", "-1e-1"), ("-1,-1", "-0.5,-0.5")]
+)
+def test_numbers_below_zero(run: Run, save: Save, scale: str, offset: str) -> None:
+    """As arguments of their own: argparse takes them for options."""
+    np.savez("train.npz", x=np.random.default_rng(0).uniform(0, 1, (120, 2)))
+    b = snnir.GraphBuilder()
+    b.output("y", b.ann.ReLU(b.input("x", [2])))
+    name = save(b.build(), "two.snnir")
+    options = ["--steps", "2", "--input-scale", scale, "--input-offset", offset]
+    assert run("convert", name, *BASE, *options)[0] == 0
+    entry = snnir.load("out.snnir").graph.inputs[0]
+    assert entry.scale is not None and entry.offset is not None
+    np.testing.assert_allclose(entry.scale.values(), numbers(scale), rtol=1e-6)
+    np.testing.assert_allclose(entry.offset.values(), numbers(offset), rtol=1e-6)
 
 
 # Targets -------------------------------------------------------------------------------------
@@ -175,12 +194,14 @@ def test_a_spiking_model_needs_no_calibration(run: Run, name: str) -> None:
         ([*BASE, "--steps", "0"], "above 0"),
         ([*BASE, "--steps", "4", "--bits", "4"], "not allowed with"),
         ([*BASE, "--steps", "4", "--target-drop", "1"], "not allowed with"),
-        ([*BASE, "--percentile", "99"], "only for data-norm"),
+        ([*BASE, "--percentile", "99"], "with method data-norm"),
         ([*BASE, "--percentile", "nan"], "not a number"),
         ([*BASE, "--method", "magic"], "invalid choice"),
         ([*BASE, "--input-scale", "1/0"], "numbers separated by commas"),
         ([*BASE, "--input-scale", "a"], "numbers separated by commas"),
         ([*BASE, "--seed", "-1"], "not a whole number"),
+        ([*BASE, "--input-offset", "-1/0"], "numbers separated by commas"),
+        ([*BASE, "--bits", "17"], "1 to 16"),
         ([*BASE, "-o", "-", "--json"], "only one of"),
         ([*BASE, "-O", "a=1"], "no option"),
         (["-o", "./ann.snnir", "--calibration", "train.npz"], "OUT is SRC"),
@@ -191,6 +212,47 @@ def test_wrong_usage(run: Run, name: str, options: list[str], text: str) -> None
     assert (code, out) == (2, "")
     assert text in err
     assert not Path("out.snnir").exists()
+
+
+LINKS = {"same": None, "symbolic": os.symlink, "hard": os.link}
+
+
+@pytest.mark.parametrize("link", LINKS)
+@pytest.mark.parametrize(
+    ("first", "second", "options"),
+    [
+        ("SRC", "OUT", ("ann.snnir", "train.npz", "ONE", None)),
+        ("SRC", "the report", ("ann.snnir", "train.npz", "out.snnir", "ONE")),
+        ("the calibration data", "OUT", ("ann.snnir", "train.npz", "ONE", None)),
+        ("the calibration data", "the report", ("ann.snnir", "train.npz", "out.snnir", "ONE")),
+        ("OUT", "the report", ("ann.snnir", "train.npz", "there.snnir", "ONE")),
+    ],
+)
+def test_no_file_is_overwritten_that_is_read_or_written_besides(
+    run: Run,
+    name: str,
+    link: str,
+    first: str,
+    second: str,
+    options: tuple[str, str, str, str | None],
+) -> None:
+    Path("there.snnir").write_bytes(b"precious")
+    one = {"SRC": name, "the calibration data": "train.npz", "OUT": "there.snnir"}[first]
+    make = LINKS[link]
+    other = f"./{one}" if make is None else "link"
+    if make is not None:
+        make(one, "link")
+    before = {path.name: path.read_bytes() for path in Path().iterdir()}
+    source, data, out, report = (other if given == "ONE" else given for given in options)
+    arguments = ["convert", str(source), "--calibration", str(data), "-o", str(out), "--steps", "2"]
+    code, _, err = run(*arguments, *(["--report", report] if report else []))
+    assert code == 2 and f"{second} is {first}" in err
+    assert {path.name: path.read_bytes() for path in Path().iterdir()} == before
+
+
+def test_out_and_report_of_one_name_that_is_not_there_yet(run: Run, name: str) -> None:
+    code, _, err = run("convert", name, *BASE, "--report", "./out.snnir")
+    assert code == 2 and "the report is OUT" in err and not Path("out.snnir").exists()
 
 
 @pytest.mark.parametrize(
@@ -227,9 +289,47 @@ def test_a_bad_source(run: Run, name: str, content: bytes | None) -> None:
     assert "bad.keras" in err and not Path("out.snnir").exists()
 
 
+ZIP = b"PK\x03\x04"
+HDF5 = b"\x89HDF\r\n\x1a\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "texts"),
+    [
+        ("net.keras", ZIP + b"cut off", ["[keras.archive]"]),
+        ("net.keras", b"text", ["[keras.not-keras]", "a .keras archive"]),
+        ("net.h5", HDF5 + bytes(99), ["[hdf5.malformed]"]),
+        ("NET.H5", HDF5, ["[hdf5.malformed]"]),
+        ("net.model", HDF5 + bytes(99), ["[format.unknown]", ".snnir, .keras, .h5", "HDF5"]),
+        ("net.txt", b"three layers", ["[format.unknown]", ".snnir, .keras, .h5"]),
+        ("net.keras", b"\x0dsnnir1 and no more", ["[keras.not-keras]"]),
+    ],
+)
+def test_a_bad_source_is_explained_by_what_reads_it(
+    run: Run, name: str, file: str, content: bytes, texts: list[str]
+) -> None:
+    pytest.importorskip("h5py")
+    Path(file).write_bytes(content)
+    code, out, err = run("convert", file, *BASE)
+    assert (code, out) == (3, "")
+    for text in texts:
+        assert text in err
+
+
+def test_weights_alone_and_damaged_archives_say_what_to_do(run: Run, name: str) -> None:
+    h5py = pytest.importorskip("h5py")
+    with h5py.File("net.weights.h5", "w") as file:
+        file["layers/dense/vars/0"] = np.zeros(3)
+    assert "Save the whole model" in run("convert", "net.weights.h5", *BASE)[2]
+    with zipfile.ZipFile("net.keras", "w") as archive:
+        archive.writestr("config.json", "{}")
+        archive.writestr("../config.json", "{}")
+    assert "a path that leaves the archive" in run("convert", "net.keras", *BASE)[2]
+
+
 def test_all_unsupported_layers_are_named(run: Run, save: Save) -> None:
     np.savez("train.npz", x=PIXELS)
-    name = save(spotter(hidden="Tanh"), "ann.snnir")
+    name = save(refused(), "ann.snnir")
     code, out, err = run("convert", name, *BASE, "--method", "calibrated")
     assert (code, out) == (1, "")
     assert_golden("convert_refused.txt", err)
@@ -257,6 +357,28 @@ def test_an_output_that_cannot_be_written_is_said_before_the_work(
         assert run("convert", name, *options)[0] == 3
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_a_report_that_cannot_be_written_leaves_no_out(run: Run, name: str) -> None:
+    code, out, err = run("convert", name, *BASE, "--steps", "2", "--report", "/dev/full")
+    assert (code, out) == (3, "") and "[file.unwritable]" in err
+    assert not Path("out.snnir").exists()
+
+
+def test_a_target_that_refuses_leaves_no_report(run: Run, name: str, install: Install) -> None:
+    install(PLUGIN, targets={"listing": "acme:TARGET"})
+    before = sorted(Path().iterdir())
+    options = ["--to", "listing", "--steps", "2", "--report", "r.json"]
+    assert run("convert", name, *BASE, *options)[0] == 1
+    assert sorted(Path().iterdir()) == before
+
+
+def test_a_report_on_standard_output(name: str) -> None:
+    data, out = Path("train.npz").resolve(), Path("out.snnir").resolve()
+    arguments = [Path(name).resolve(), "-o", out, "--calibration", data, "--steps", "2"]
+    found = snnir_process("convert", *arguments, "--report", "-")
+    assert found.returncode == 0 and json.loads(found.stdout)["steps"] == 2 and out.exists()
+
+
 def test_a_file_that_was_there_stays_if_anything_fails(run: Run, name: str) -> None:
     Path("out.snnir").write_bytes(b"precious")
     np.savez("bad.npz", x=PIXELS[:, :5])
@@ -274,15 +396,17 @@ def test_without_h5py_the_install_command_is_given(
     pytest.importorskip("h5py")
     path = shared("keras/snntb_mnist_mlp_98.15.keras")
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['h5py'] = None\n")
+    (tmp_path / "net.model").write_bytes(HDF5 + bytes(99))
     places = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
-    found = snnir_process(
-        "convert",
-        path,
-        *("-o", tmp_path / "out.snnir", "--calibration", tmp_path / "train.npz"),
-        environment={"PYTHONPATH": places},
-    )
-    assert found.returncode == 4
-    assert b"pip install" in found.stderr and b"keras" in found.stderr
+    for source in (path, tmp_path / "net.model"):
+        found = snnir_process(
+            "convert",
+            source,
+            *("-o", tmp_path / "out.snnir", "--calibration", tmp_path / "train.npz"),
+            environment={"PYTHONPATH": places},
+        )
+        assert found.returncode == 4
+        assert b'pip install "snnir[keras]"' in found.stderr
 
 
 def test_a_keras_file(run: Run, name: str) -> None:

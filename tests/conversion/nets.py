@@ -46,6 +46,18 @@ def spotter(
     return b.build()
 
 
+def refused() -> Model:
+    """Takes :func:`spots`; rate coding carries none of three layers, few-spike all but one."""
+    b = GraphBuilder("refused")
+    x = b.ann.Flatten(b.input("image", [6, 6, 1], layout="HWC"), name="flat")
+    eye = np.eye(36, 4, dtype=np.float32)
+    hidden = b.ann.Tanh(b.ann.Dense(x, weight=eye, name="first"), name="tanh", source="dense_1")
+    hidden = b.ann.SiLU(b.ann.Dense(hidden, weight=eye[:4], name="second"), name="silu")
+    hidden = b.ann.Softmax(b.ann.Dense(hidden, weight=eye[:4], name="third"), name="attention")
+    b.output("quarter", b.ann.Dense(hidden, weight=eye[:4], name="last"))
+    return b.build()
+
+
 def two_outputs() -> Model:
     """Two classifiers on one trunk, and a number."""
     b = GraphBuilder("two")

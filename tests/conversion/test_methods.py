@@ -10,12 +10,11 @@ import numpy as np
 import pytest
 
 import snnir
-from snnir.conversion.methods import AUTO, FEW_SPIKE_ACTIVATIONS, METHODS, candidates
+from snnir.conversion.methods import AUTO, METHODS, candidates
 from snnir.conversion.settings import DECODERS, ENCODERS, METHOD_NAMES, Settings
 from snnir.errors import ConversionError, UnsupportedFeature
 from snnir.passes.rate import LayerReport
-from snnir.passes.rate import lower as rate
-from tests.conversion.nets import spots, spotter
+from tests.conversion.nets import refused, spots, spotter
 
 IMAGES, LABELS = spots(120)
 PIXELS = IMAGES / np.float32(255)
@@ -25,37 +24,36 @@ def test_every_name_has_its_method() -> None:
     assert {"auto", *METHODS} == set(METHOD_NAMES)
     assert all(name in METHODS for name in AUTO)
     for method in METHODS.values():
-        assert method.default in method.tries
-        assert list(method.tries) == sorted(method.tries)
+        assert 1 <= method.default <= method.most
         assert set(method.encoders) <= set(ENCODERS) and set(method.decoders) <= set(DECODERS)
-
-
-def test_the_words_are_those_of_rate_coding() -> None:
-    from typing import get_args
-
-    for name in get_args(rate.Method):
-        assert METHODS[name].encoders == get_args(rate.Encoder)
-        assert METHODS[name].decoders == get_args(rate.Decoder)
-    assert set(get_args(rate.Method)) < set(METHOD_NAMES)
 
 
 @pytest.mark.parametrize(
     ("options", "texts"),
     [
-        ({"percentile": 99.0}, ["'percentile'", "only for data-norm"]),
-        ({"method": "spike-norm", "percentile": 99.0}, ["only for data-norm"]),
-        ({"method": "calibrated", "per_channel": False}, ["data-norm, spike-norm, few-spike"]),
-        ({"method": "calibrated", "bits": 4}, ["'bits'", "only for few-spike"]),
+        ({"percentile": 99.0}, ["'percentile'", "with method data-norm"]),
+        ({"method": "spike-norm", "percentile": 99.0}, ["with method data-norm"]),
+        ({"method": "calibrated", "per_channel": False}, ["data-norm, spike-norm or few-spike"]),
+        ({"method": "calibrated", "bits": 4}, ["'bits'", "with method few-spike"]),
         ({"method": "calibrated", "encoder": "few-spike"}, ["Use method few-spike"]),
-        ({"method": "few-spike", "steps": 4}, ["'steps'", "only for calibrated"]),
-        ({"method": "few-spike", "encoder": "poisson"}, ["'constant'", "calibrated or"]),
+        ({"method": "few-spike", "steps": 4}, ["'steps'", "with method calibrated, data-norm or"]),
+        (
+            {"method": "few-spike", "encoder": "poisson"},
+            ["'constant' or 'few-spike'", "calibrated, data-norm or"],
+        ),
         ({"method": "few-spike", "decoder": "spike-count"}, ["'potential'"]),
         ({"method": "few-spike", "seed": 1}, ["'seed'"]),
         ({"method": "magic"}, ["'magic'", "spike-norm"]),
         ({"steps": 0}, ["'steps'"]),
         ({"steps": True}, ["'steps'"]),
         ({"steps": 2.5}, ["'steps'"]),
-        ({"bits": "8"}, ["'bits'"]),
+        ({"bits": "8"}, ["'bits'", "1 to 16"]),
+        ({"bits": 20}, ["'bits'", "1 to 16"]),
+        ({"bits": 20, "method": "few-spike"}, ["'bits'", "1 to 16"]),
+        ({"seed": 5}, ["encoder 'constant'", "with encoder 'poisson'"]),
+        ({"seed": 5, "encoder": "rate"}, ["encoder 'rate'", "with encoder 'poisson'"]),
+        ({"per_channel": False}, ["'auto'", "data-norm, spike-norm or few-spike"]),
+        ({"per_channel": True}, ["'auto'"]),
         ({"percentile": 101.0, "method": "data-norm"}, ["0 to 100"]),
         ({"percentile": float("nan"), "method": "data-norm"}, ["0 to 100"]),
         ({"target_drop": -1.0}, ["'target_drop'"]),
@@ -78,13 +76,55 @@ def test_options_choose_among_the_methods_of_auto() -> None:
     assert [method.name for method in candidates(Settings(steps=4))] == ["calibrated"]
 
 
-@pytest.mark.parametrize("activation", sorted(FEW_SPIKE_ACTIVATIONS))
+@pytest.mark.parametrize("activation", ["ELU", "GELU", "HardSigmoid", "SiLU", "Sigmoid", "Tanh"])
 def test_the_remedy_names_the_method_that_can(activation: str) -> None:
     with pytest.raises(UnsupportedFeature) as caught:
         snnir.convert(spotter(hidden=activation), calibration=PIXELS, method="calibrated")
     (finding,) = caught.value.diagnostics
     assert (finding.code, finding.source) == ("convert.method", "active")
-    assert finding.remedy == f"Use method 'few-spike', which carries {activation}."
+    assert finding.remedy == "Use method 'few-spike', which carries this network."
+
+
+def refusals(model: Any, data: Any = PIXELS, **options: Any) -> dict[str, Any]:
+    """What a method refuses of a network, by place."""
+    with pytest.raises(UnsupportedFeature) as caught:
+        snnir.convert(model, calibration=data, **options)
+    return {finding.where: finding for finding in caught.value.diagnostics}
+
+
+def test_steps_where_only_another_method_can() -> None:
+    """Steps speak for rate coding, the network against it: both are said."""
+    (finding,) = refusals(spotter(hidden="Tanh"), steps=16).values()
+    assert "Use method 'few-spike'" in finding.remedy
+    assert "it takes bits, not steps" in finding.remedy
+
+
+@pytest.mark.parametrize("method", ["auto", "calibrated", "data-norm"])
+def test_what_another_method_carries_in_part(method: Any) -> None:
+    found = refusals(refused(), method=method)
+    assert list(found) == ["node 'tanh'", "node 'silu'", "node 'attention'"]
+    for name in ("tanh", "silu"):
+        remedy = found[f"node '{name}'"].remedy
+        assert remedy.endswith("Method 'few-spike' carries it, but not the rest of the network.")
+    assert "Method" not in found["node 'attention'"].remedy
+    assert list(refusals(refused(), method="few-spike")) == ["node 'attention'"]
+
+
+def test_a_method_is_named_that_really_can() -> None:
+    """The remedy is not a list of operators: what it names converts the network."""
+    b = snnir.GraphBuilder()
+    x = b.input("x", [4])
+    gate = b.ann.Multiply([x, b.ann.Dense(x, weight=np.eye(4, dtype=np.float32))], name="gate")
+    hidden = b.ann.ReLU(b.ann.Dense(gate, weight=np.eye(4, dtype=np.float32)))
+    b.output("y", b.ann.Dense(hidden, weight=np.eye(4, dtype=np.float32)))
+    data = np.random.default_rng(0).uniform(0, 1, (120, 4)).astype(np.float32)
+    for name in METHODS:
+        try:
+            snnir.convert(b.build(), calibration=data, method=name)  # type: ignore[arg-type]
+        except UnsupportedFeature as error:
+            (finding,) = error.diagnostics
+            assert finding.remedy == "Use method 'few-spike', which carries this network."
+    snnir.convert(b.build(), calibration=data, method="few-spike")
 
 
 @pytest.mark.parametrize("method", ["calibrated", "data-norm", "spike-norm"])
@@ -127,7 +167,7 @@ def test_options_reach_the_method() -> None:
 def test_the_parts_of_a_layer_are_reported_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """A method may make several groups of neurons of one activation."""
 
-    def lower(model: Any, calibration: Any, settings: Any, steps: int) -> Any:
+    def lower(model: Any, calibration: Any, settings: Any, steps: int, progress: Any) -> Any:
         b = snnir.GraphBuilder(steps=steps)
         x = b.snn.ConstantCurrent(b.input("image", [6, 6, 1]))
         parts = [b.snn.IF(x, threshold=t, name=f"active.part{t}") for t in (1, 2)]
@@ -156,8 +196,7 @@ def test_few_spikes_where_an_activation_needs_them() -> None:
     _, report = snnir.convert(
         spotter(), calibration=PIXELS, labels=LABELS, method="few-spike", target_drop=0.0
     )
-    assert report.attempts[-1].resolution in METHODS["few-spike"].tries
-    assert report.attempts[-1].drop <= 0
+    assert report.final[0].drop is not None and report.final[0].drop <= 0
 
 
 def test_numbers_of_numpy_will_do() -> None:

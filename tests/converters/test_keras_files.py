@@ -328,6 +328,9 @@ def test_the_frontend_by_its_protocol(tmp_path: Path) -> None:
         assert FRONTEND.recognises(renamed)
         assert snnir.digest(FRONTEND.read(renamed)) == snnir.digest(read_keras(str(renamed)))
     assert (FRONTEND.name, FRONTEND.extras) == ("keras", "keras")
+    assert FRONTEND.suffixes == (".keras", ".h5", ".hdf5")
+    assert FRONTEND.recognises_live(model)
+    assert not FRONTEND.recognises_live(path) and not FRONTEND.recognises_live(object())
     assert not FRONTEND.recognises(tmp_path / "absent")
     assert not FRONTEND.recognises(Path(__file__))
     with pytest.raises(snnir.UnsupportedFeature):

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import snnir
+from snnir.conversion import read
 from snnir.errors import (
     ConversionError,
     FileError,
@@ -115,7 +116,11 @@ def test_h5py_is_not_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     for path in paths:
         found = error(path, MissingDependency)
         assert found.diagnostics[0].remedy == 'pip install "snnir[keras]"'
-        assert FRONTEND.recognises(path)
+        with pytest.raises(MissingDependency):
+            read(path)
+        other = path.rename(path.with_suffix(".model"))
+        with pytest.raises(MissingDependency):
+            read(other)
 
 
 # Archives ------------------------------------------------------------------------------------

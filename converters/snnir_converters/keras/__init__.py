@@ -21,7 +21,7 @@ from snnir.ir.model import Model
 from snnir_converters import _hdf5
 from snnir_converters.keras import _archive, _source
 from snnir_converters.keras._build import Imported, NetworkBuilder, check_network
-from snnir_converters.keras._network import MODELS, NetworkReader
+from snnir_converters.keras._network import MODELS, MODULES, NetworkReader
 
 __all__ = ["FRONTEND", "Frontend", "KerasFrontend", "import_keras", "read_keras"]
 
@@ -35,8 +35,18 @@ class Frontend(Protocol):
     extras: str
     """The extra of this project that installs what it needs."""
 
+    suffixes: tuple[str, ...]
+    """Endings of files that it reads: they decide where the content does not tell."""
+
     def recognises(self, path: Path) -> bool:
-        """Whether a file is one that it reads, by its content. It raises nothing."""
+        """Whether a file is certainly one that it reads, by its content.
+
+        Raises:
+            MissingDependency: If a package is missing that could tell. Nothing else is raised.
+        """
+
+    def recognises_live(self, source: object) -> bool:
+        """Whether an object in memory is one that it reads; without importing its framework."""
 
     def read(self, source: Any, **options: Any) -> Model:
         """The model, in the operators of domain ``ann``.
@@ -110,9 +120,14 @@ class KerasFrontend:
 
     name: Final = "keras"
     extras: Final = "keras"
+    suffixes: Final = (".keras", ".h5", ".hdf5")
 
     def recognises(self, path: Path) -> bool:
-        """Whether a file is a saved Keras network, by its content."""
+        """Whether a file is certainly a saved Keras network, by its content.
+
+        Raises:
+            MissingDependency: If it is an HDF5 file and h5py is not installed.
+        """
         try:
             with path.open("rb") as file:
                 start = file.read(8)
@@ -123,10 +138,17 @@ class KerasFrontend:
                 with _archive.open_archive(path) as archive:
                     return _archive.CONFIG in archive
         except MissingDependency:
-            return path.suffix in (".h5", ".hdf5")
+            raise
         except (OSError, ValueError, SnnirError):
             return False
         return False
+
+    def recognises_live(self, source: object) -> bool:
+        """Whether an object is a model of Keras: ``keras``, ``tf_keras`` or TensorFlow's own."""
+        return any(
+            f"{cls.__module__}.".startswith(tuple(f"{module}." for module in MODULES))
+            for cls in type(source).__mro__
+        )
 
     def read(self, source: Any, **options: Any) -> Model:
         """Read a file or a live model; see :func:`read_keras`.

@@ -297,7 +297,7 @@ def _implied_input(model: Layer, layers: list[Layer], prefix: str) -> Layer:
 
 # Classes -------------------------------------------------------------------------------------
 
-_MODULES: Final = ("keras", "keras_core", "tf_keras", "tensorflow.keras", "tensorflow.python.keras")
+MODULES: Final = ("keras", "keras_core", "tf_keras", "tensorflow.keras", "tensorflow.python.keras")
 
 
 def _custom(entry: dict[str, Json], class_name: str) -> str:
@@ -305,7 +305,7 @@ def _custom(entry: dict[str, Json], class_name: str) -> str:
     module, registered = entry.get("module"), entry.get("registered_name")
     if isinstance(registered, str) and registered != class_name:
         return registered
-    if isinstance(module, str) and not any(f"{module}.".startswith(f"{m}.") for m in _MODULES):
+    if isinstance(module, str) and not any(f"{module}.".startswith(f"{m}.") for m in MODULES):
         return f"{module}.{class_name}"
     return class_name if ">" in class_name else ""
 

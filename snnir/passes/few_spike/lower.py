@@ -103,7 +103,11 @@ class FewSpikeReport(LayerReport):
 
 
 def lower_to_few_spikes(
-    model: Model, calibration: Mapping[str, Array], options: FewSpikeOptions
+    model: Model,
+    calibration: Mapping[str, Array],
+    options: FewSpikeOptions,
+    *,
+    progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Model, list[LayerReport]]:
     """The few-spike network; its presentation length is the shortest that gives an answer.
 
@@ -111,6 +115,7 @@ def lower_to_few_spikes(
         model: A canonical model of domain ``ann`` (see ``snnir.passes.canonicalise``).
         calibration: Samples for each input, as a run takes them.
         options: How.
+        progress: Is told how many nodes are done, and how many there are.
 
     Returns:
         The network, and what became of each activation (of type :class:`FewSpikeReport`).
@@ -119,7 +124,7 @@ def lower_to_few_spikes(
         UnsupportedFeature: With every node and input that few-spike codes cannot carry over.
         RunError: If the samples do not fit the inputs.
     """
-    return _Lowering(model, options).run(calibration)
+    return _Lowering(model, options).run(calibration, progress)
 
 
 class _Lowering:
@@ -141,7 +146,9 @@ class _Lowering:
 
     # The walk ----------------------------------------------------------------------------
 
-    def run(self, calibration: Mapping[str, Array]) -> tuple[Model, list[LayerReport]]:
+    def run(
+        self, calibration: Mapping[str, Array], progress: Callable[[int, int], None] | None
+    ) -> tuple[Model, list[LayerReport]]:
         self._refuse()
         b = self.builder
         samples = named_inputs(self.graph, calibration)
@@ -156,9 +163,11 @@ class _Lowering:
                 array = array + entry.offset.values().astype(np.float32)
             self.exact[entry.name] = array
             self.signals[entry.name] = self._input(entry.name, array)
-        for node in self.order:
+        for number, node in enumerate(self.order, 1):
             if node.name not in self.tail:
                 self._lower(node)
+            if progress is not None:
+                progress(number, len(self.order))
         phases = 1 + max((self.signals[value].first for value in self._decoded_values()), default=0)
         b.time = TimeBase(b.time.dt, phases * self.options.bits)
         for once, every in self.pulses.values():
