@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 import snnir
+from snnir.conversion.measure import Meter, batches
 from snnir.errors import SnnirError
 from snnir.testing.images import Images, digits, mnist
 
@@ -66,6 +67,17 @@ def train(images: Images, epochs: int) -> Any:
     return net
 
 
+def measure(model: snnir.Model, x: Any, y: Any) -> tuple[float, float]:
+    """Accuracy of a spiking network, and its spikes for an image, on the same images."""
+    images = {model.graph.inputs[0].name: x}
+    meter = Meter(model, images)
+    right = 0
+    for part, batch in batches(images, meter.batch_size):
+        (answers,) = meter.run(batch).values()
+        right += int((answers["class"].argmax(1) == y[part]).sum())
+    return right / len(x), sum(meter.activity.spikes.values()) / len(x)
+
+
 def main() -> None:
     """Run the demo."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -95,12 +107,9 @@ def main() -> None:
             steps=steps,
             input_dtype="uint8",
         )
-        answers = snnir.run(model, x, backend="layerwise")["class"].argmax(1)
-        spiking = float((answers == y).mean())
-        print(
-            f"T = {steps:<4}{100 * spiking:7.2f} % {100 * (original - spiking):6.2f}"
-            f"   {report.spikes:8.0f}"
-        )
+        spiking, spikes = measure(model, x, y)
+        lost = 100 * (original - spiking)
+        print(f"T = {steps:<4}{100 * spiking:7.2f} % {lost:6.2f}   {spikes:8.0f}")
     snnir.save(model, converted)
     written.write_text(json.dumps(report.to_json(), indent=2), "utf-8")
     passed = snnir.verify(snnir.load(converted)).passed

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import snnir
+from tests.cli.helpers import snnir_process
 from tests.converters.keras_tools import keras
 from tests.data import mnist
 
@@ -38,6 +39,12 @@ def test_the_demo(tmp_path: Path) -> None:
     for _, accuracy, drop, spikes in rows:
         assert float(drop) == pytest.approx(float(original) - float(accuracy), abs=0.02)
         assert float(drop) < 1 and int(spikes) > 0
+    # The table is of the test images: the file and the data that were left give its last row.
+    command = ["eval", tmp_path / "snn.snnir", "--data", tmp_path / "test.npz", "--json"]
+    again = snnir_process(*command)
+    measured = json.loads(again.stdout)
+    assert float(rows[-1][1]) == pytest.approx(100 * measured["accuracy"], abs=0.006)
+    assert int(rows[-1][3]) == round(measured["spikes"])
     assert "replayed from the file: ok" in found.stdout
     assert snnir.load(tmp_path / "snn.snnir").graph.inputs[0].type.dtype.label == "uint8"
     assert json.loads((tmp_path / "report.json").read_text())["steps"] == 32

@@ -106,17 +106,23 @@ def _spiking(
         if node.domain == "snn" and node.operator in weights.WEIGHTED
     ]
     if method.refits and linear:
-        text = f"weights and biases of {len(linear)} linear layers fitted to what spikes deliver"
+        fitted = _some(len(linear), "linear layer")
+        text = f"weights and biases of {fitted} fitted to what spikes deliver"
         yield Pass("weights", False, text)
     elif linear:
-        text = f"{len(linear)} linear layers keep their weights, scaled to thresholds"
+        kept = _some(len(linear), "linear layer")
+        text = f"{kept} with the weights of the original, scaled to thresholds"
         yield Pass("weights", True, text)
     activations = [layer for layer in layers if layer.node in ann.graph.nodes]
     if activations:
-        text = f"{len(activations)} activations became spiking neurons"
+        text = f"{_some(len(activations), 'activation')} by spiking neurons"
         yield Pass("activations", False, text)
     yield from _pooling(ann.graph, found, samples)
     yield from _decoding(ann.graph, found)
+
+
+def _some(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _is_max_pool(node: Node) -> bool:
@@ -163,5 +169,5 @@ def _decoding(ann: Graph, found: Model) -> Iterator[Pass]:
         return
     sources = [node.inputs[0].source.partition(":")[0] for node in counts]
     extra = [source for source in sources if source not in ann.nodes]
-    text = f"the answer is a number of spikes, of {len(extra)} more layers of neurons"
+    text = f"the answer is a number of spikes, of {_some(len(extra), 'more layer')} of neurons"
     yield Pass("decoder", not extra, text if extra else "the answer is a number of spikes")

@@ -9,6 +9,9 @@ Three things tell, each by comparing the data as given with the data on the othe
 - saturation: trained with cross-entropy, a network is rarely so sure that every other class has
   a probability below what float32 tells from 0 beside 1 (5.96e-8); fed with numbers 255 times
   as large it always is. Fed with numbers 255 times too small it says the same of everything.
+  A network that ends in a linear layer may give logits, whose softmax was trained, or other
+  numbers, which may be large. Those shrink with the data until little but biases is left of
+  them: it is doubted only if on the other scale it tells classes apart and is sure of them.
 
 Data that does not look like images (negative numbers, other ranges) is only doubted by the first
 batch normalisation.
@@ -30,6 +33,7 @@ from snnir.infer import infer
 from snnir.ir.graph import Node
 from snnir.ir.model import Model
 from snnir.ir.traversal import topological_order
+from snnir.passes.weights import WEIGHTED
 from snnir.runtime.backend import find_backend
 
 Array = npt.NDArray[Any]
@@ -59,6 +63,9 @@ SURE: Final = 0.5
 """Mean probability of the answer that is a lot more than guessing among ten."""
 
 
+LINEAR: Final = WEIGHTED | {"Bias", "Scale"}
+"""Operators whose numbers may be logits where the network ends in one."""
+
 SMALLER: Final = 1 / 255
 """From raw images to numbers up to 1."""
 
@@ -74,6 +81,13 @@ class _Behaviour:
     certain: float | None
     confidence: float | None
     classes: int
+    logits: bool = False
+
+    @property
+    def is_discerning(self) -> bool:
+        """Whether it tells classes apart, and is as sure as trained networks are."""
+        sure = self.confidence is not None and self.confidence > SURE
+        return self.classes > 1 and sure and (self.certain or 0.0) < SATURATED
 
 
 def scale_findings(
@@ -157,8 +171,9 @@ def _behaviour(
     decided = decision(graph, chosen, infer(model)).decide(found)
     head = graph.nodes.get(chosen.value.partition(":")[0])
     certain = confidence = None
-    if head is not None and head.operator == "Softmax" and found.ndim == 2 and found.shape[1] > 1:
-        ranked = np.sort(found, axis=1)
+    logits = head is not None and head.operator in LINEAR
+    if head is not None and (logits or head.operator == "Softmax") and _is_classes(found):
+        ranked = np.sort(_softmax(found) if logits else found, axis=1)
         certain = float((ranked[:, -2] < CERTAIN).mean())
         confidence = float(ranked[:, -1].mean())
     deviations = [_deviation(node, recording[node.inputs[0].source]) for node in norms]
@@ -168,7 +183,19 @@ def _behaviour(
         certain,
         confidence,
         len(np.unique(decided)),
+        logits,
     )
+
+
+def _is_classes(output: Array) -> bool:
+    return output.ndim == 2 and output.shape[1] > 1
+
+
+def _softmax(logits: Array) -> Array:
+    with np.errstate(all="ignore"):  # what is not finite stays so, and proves nothing
+        shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+        probabilities: Array = shifted / shifted.sum(axis=1, keepdims=True)
+    return probabilities
 
 
 def _deviation(node: Node, x: Array) -> float:
@@ -212,11 +239,11 @@ def _evidence(here: _Behaviour, there: _Behaviour) -> str:
         return f"{_DEVIATION.format(here.deviation)}, but {there.deviation:.3g} times"
     if here.certain is None or there.certain is None:
         return ""
-    if here.certain >= SATURATED and there.certain <= SOBER:
+    sober = there.certain <= SOBER and (there.is_discerning or not here.logits)
+    if here.certain >= SATURATED and sober:
         text = f"the softmax is saturated for {100 * here.certain:.0f} % of the samples"
         return f"{text}, but for {100 * there.certain:.0f} %"
-    least = max(SURE, here.confidence or 0.0)
-    awake = there.classes > 1 and there.certain < SATURATED and (there.confidence or 0.0) > least
-    if here.classes == 1 and awake:
+    surer = (there.confidence or 0.0) > (here.confidence or 0.0)
+    if here.classes == 1 and there.is_discerning and surer:
         return f"the answer is the same for every sample, but there are {there.classes}"
     return ""

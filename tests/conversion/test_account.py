@@ -54,10 +54,10 @@ def test_what_was_folded_is_named() -> None:
 
 def test_calibrated_rewrites_weights_and_says_so() -> None:
     found = account(spotter(), PIXELS, steps=8)
-    assert not found["weights"].exact and "1 linear layers fitted" in found["weights"].what
+    assert not found["weights"].exact and "1 linear layer fitted" in found["weights"].what
     for method in ("data-norm", "few-spike"):
         found = account(spotter(), PIXELS, method=method)
-        assert found["weights"].exact and "keep their weights" in found["weights"].what
+        assert found["weights"].exact and "the weights of the original" in found["weights"].what
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_decoders() -> None:
     found = account(spotter(), PIXELS, method="data-norm", steps=8)
     assert found["decoder"].exact and "potentials" in found["decoder"].what
     found = account(spotter(), PIXELS, method="data-norm", steps=8, decoder="spike-count")
-    assert not found["decoder"].exact and "1 more layers" in found["decoder"].what
+    assert not found["decoder"].exact and "1 more layer of" in found["decoder"].what
     b = GraphBuilder()
     b.output("y", b.ann.ReLU(b.ann.ReLU(b.input("x", [3]), name="first"), name="last"))
     assert account(b.build(), normal(120, 3), decoder="spike-count", steps=8)["decoder"].exact

@@ -29,7 +29,8 @@ def test_the_model_is_valid_and_replays_its_example() -> None:
     labels = answers(branched(), x)
     model, report = snnir.convert(branched(), calibration=x, labels=labels, steps=32)
     assert snnir.check(model) == []
-    assert snnir.verify(snnir.loads(snnir.to_bytes(model))).passed
+    for backend in ("reference", "layerwise"):
+        assert snnir.verify(snnir.loads(snnir.to_bytes(model)), backend).passed
     (final,) = report.final
     assert (report.method, report.steps, final.steps) == ("calibrated", 32, 32)
     assert final.original == 1.0 and final.agreement == final.spiking
@@ -207,6 +208,17 @@ def test_a_file_that_is_no_model(tmp_path: Path) -> None:
             snnir.convert(path, calibration=PIXELS)
     with pytest.raises(snnir.FileError):
         snnir.convert(tmp_path / "absent.keras", calibration=PIXELS)
+
+
+def test_a_live_model_is_recognised_by_its_frontend() -> None:
+    """Keras has several packages; models of each go to the frontend, which says what is wrong."""
+    for module in ("keras.src.models", "tf_keras.src.engine", "tensorflow.python.keras.engine"):
+        made = type("Subclassed", (), {"__module__": module, "layers": (), "get_config": dict})
+        with pytest.raises(snnir.UnsupportedFeature, match=r"keras\.model"):
+            snnir.convert(made(), calibration=PIXELS)
+    other = type("Sequential", (), {"__module__": "keras_of_mine", "layers": ()})
+    with pytest.raises(snnir.FormatError, match=r"format\.unknown.*live model of keras"):
+        snnir.convert(other(), calibration=PIXELS)
 
 
 def test_a_live_keras_model_in_three_lines() -> None:

@@ -144,7 +144,7 @@ def test_every_method_with_every_encoder(method: Any, encoder: Any) -> None:
     assert final.spiking is not None and final.spiking >= 0.95
     assert report.reason == "" and report.options["encoder"] == encoder
     assert ("image.encoder" in {layer.node for layer in report.layers}) == (encoder != "constant")
-    assert snnir.verify(model).passed
+    assert snnir.verify(model).passed and snnir.verify(model, "layerwise").passed
 
 
 def test_options_reach_the_method() -> None:

@@ -24,7 +24,8 @@ def normal(*shape: int) -> np.ndarray[Any, Any]:
 def converted(model: Model, data: Any, **options: Any) -> tuple[Model, ConversionReport]:
     found, report = snnir.convert(model, calibration=data, **{"steps": 8, **options})
     assert snnir.check(found) == []
-    assert snnir.verify(snnir.loads(snnir.to_bytes(found))).passed
+    for backend in ("reference", "layerwise"):
+        assert snnir.verify(snnir.loads(snnir.to_bytes(found)), backend).passed
     assert str(report) and report.to_json()
     assert {output.name for output in found.graph.outputs} == {a.output for a in report.final}
     return found, report

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -50,6 +51,36 @@ def test_real_networks(name: str, labelled: bool) -> None:
     assert not found(model, raw / np.float32(255), truth)
 
 
+def without_softmax(model: Model) -> Model:
+    """The same network, ending in its logits, as networks trained with ``from_logits`` do."""
+    graph = model.graph
+    (output,) = graph.outputs
+    head = graph.nodes.pop(output.value.partition(":")[0])
+    assert head.operator == "Softmax"
+    graph.outputs = [dataclasses.replace(output, value=head.inputs[0].source)]
+    return model
+
+
+@pytest.mark.parametrize("name", [*MNIST, "snntb_cifar_cnn_avgpool_83.62"])
+def test_real_networks_that_end_in_logits(name: str) -> None:
+    model, raw, _ = trained_on(name)
+    model = without_softmax(model)
+    evidence = found(model, raw)
+    assert "0 to 255" in evidence and "x / 255" in evidence
+    assert not found(model, raw / np.float32(255))
+
+
+def test_numbers_that_are_no_logits_may_be_large() -> None:
+    """Regression on raw images: places in pixels, far from what a softmax could tell."""
+    b = GraphBuilder()
+    x = b.ann.Flatten(b.input("image", [6, 6, 1]))
+    weight = np.random.default_rng(0).normal(0, 0.5, (36, 4)).astype(np.float32)
+    bias = np.array([40, 10, 25, 30], np.float32)
+    b.output("places", b.ann.Dense(x, weight=weight, bias=bias))
+    assert not found(b.build(), IMAGES)
+    assert not found(b.build(), PIXELS)
+
+
 @pytest.mark.parametrize("labelled", [False, True])
 def test_speech_of_any_range(labelled: bool) -> None:
     pytest.importorskip("h5py")
@@ -59,6 +90,8 @@ def test_speech_of_any_range(labelled: bool) -> None:
     truth = labels if labelled else None
     features = (quantised.astype(np.float32) - 83) * np.float32(0.58470)
     assert not found(model, features, truth)
+    bare = without_softmax(read(shared("kws/kws_dscnn.keras")))
+    assert not found(bare, features, truth)
     assert "batch normalisation" in found(model, quantised, truth)
     assert "batch normalisation" in found(model, features / 255, truth)
 

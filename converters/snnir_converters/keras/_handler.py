@@ -59,6 +59,11 @@ class Only:
     reason: str
     hint: str = ""
 
+    @property
+    def allowed(self) -> str:
+        """The values, in words."""
+        return " or ".join(show(value) for value in (*self.values, None))
+
 
 @dataclass(frozen=True)
 class Handler:
@@ -252,12 +257,13 @@ class LayerCall:
             self.malformed(f"{key}={axis} for {rank + 1} axes", "an axis of the input")
         found = axis % (rank + 1) - 1
         if found < 0:
-            self.refuse_argument(key, axis, "the batch axis is not part of the network")
+            reason = "the batch axis is not part of the network"
+            self.refuse_argument(key, axis, "an axis of a sample", reason)
         return found
 
-    def refuse_argument(self, key: str, value: Json, reason: str, hint: str = "") -> NoReturn:
+    def refuse_argument(self, key: str, value: Json, allowed: str, reason: str = "") -> NoReturn:
         """Give up on the layer because of an argument."""
-        raise Refused(argument_finding(self.layer, key, value, reason, hint))
+        raise Refused(argument_finding(self.layer, key, value, allowed, reason))
 
     def refuse(self, found: str, allowed: str, hint: str = "") -> NoReturn:
         """Give up on the layer because of what it is called on."""
@@ -272,15 +278,20 @@ class LayerCall:
         )
 
 
+def because(found: str, reason: str) -> str:
+    """What was found, and why it is refused."""
+    return f"{found} ({reason})" if reason else found
+
+
 def argument_finding(
-    layer: Layer, key: str, value: Json, reason: str, hint: str = ""
+    layer: Layer, key: str, value: Json, allowed: str, reason: str = "", hint: str = ""
 ) -> Diagnostic:
-    """The finding that an argument cannot be carried over."""
+    """The finding that an argument cannot be carried over: what may be there, and why not this."""
     return Diagnostic(
         "keras.argument",
         f"{layer.where}, argument '{key}'",
-        show(value),
-        reason,
+        because(show(value), reason),
+        allowed,
         hint,
         layer.path,
     )

@@ -20,6 +20,7 @@ from snnir_converters.keras._handler import (
     Only,
     Variable,
     argument_finding,
+    because,
 )
 from snnir_converters.keras._json import LayerConfig, show
 from snnir_converters.keras._network import Layer
@@ -263,7 +264,7 @@ def _batch_norm_variables(config: LayerConfig) -> Sequence[Variable]:
 def _batch_norm(call: LayerCall) -> Value:
     axes = call.config.axes("axis", (-1,))
     if len(axes) != 1:
-        call.refuse_argument("axis", list(axes), "statistics of several axes have no counterpart")
+        call.refuse_argument("axis", list(axes), "one axis")
     axis = call.feature_axis("axis", axes[0])
     length = call.shape()[axis]
     known = (length if isinstance(length, int) else None,)
@@ -375,7 +376,7 @@ def _elu(call: LayerCall) -> Value:
 def _softmax(call: LayerCall) -> Value:
     axes = call.config.axes("axis", (-1,))
     if len(axes) != 1:
-        call.refuse_argument("axis", list(axes), "a sum over several axes has no counterpart")
+        call.refuse_argument("axis", list(axes), "one axis")
     axis = call.feature_axis("axis", axes[0])
     return call.emit("ann.Softmax", call.x, axis=axis - len(call.shape()))
 
@@ -428,8 +429,11 @@ def _same_shapes(call: LayerCall, values: Sequence[Value]) -> None:
     for shape in shapes[1:]:
         if len(shape) != len(first) or not all(map(_compatible, shape, first)):
             call.refuse(
-                "inputs of shapes " + " and ".join(map(format_shape, shapes)),
-                "inputs of equal shapes; broadcasting is not carried over",
+                because(
+                    "inputs of shapes " + " and ".join(map(format_shape, shapes)),
+                    "broadcasting is not carried over",
+                ),
+                "inputs of equal shapes",
                 "Repeat the smaller input (UpSampling, Concatenate) before the layer.",
             )
 
@@ -527,7 +531,7 @@ def _upsampling(rank: int, call: LayerCall) -> Value:
         return call.emit("ann.Upsample1D", call.x, factors=factors)
     if call.config.get("interpolation") == "bilinear" and call.version[:2] < (2, 4):
         reason = "this version of Keras interpolated between other points than all newer ones"
-        call.refuse_argument("interpolation", "bilinear", reason)
+        call.refuse_argument("interpolation", "bilinear", "nearest", reason)
     return call.emit(
         "ann.Upsample2D",
         call.x,
@@ -667,6 +671,9 @@ HANDLERS: Final[Mapping[str, Handler]] = {
 }
 """How each supported class of layers is carried over."""
 
+SUPPORTED: Final = ", ".join(sorted(HANDLERS))
+"""Their names, for messages."""
+
 REASONS: Final[Mapping[str, tuple[str, str]]] = {
     "Lambda": (
         "it runs code that only Python has",
@@ -698,8 +705,7 @@ def reason(class_name: str) -> tuple[str, str]:
     """Why a class of layers is not supported, and what to do."""
     if class_name in _RECURRENT:
         return "recurrent layers have no counterpart", "Use convolutions over time (Conv1D)."
-    known = ", ".join(sorted(HANDLERS))
-    return REASONS.get(class_name, (f"the supported ones are {known}", ""))
+    return REASONS.get(class_name, ("", ""))
 
 
 def variables_of(layer: Layer) -> Sequence[Variable]:
@@ -715,28 +721,30 @@ def check_layer(layer: Layer) -> list[Diagnostic]:
             Diagnostic(
                 "keras.layer",
                 layer.where,
-                f"the custom class {show(layer.custom)}",
-                "layers of Keras itself, because a file holds no code",
+                because(f"the custom class {show(layer.custom)}", "a file holds no code"),
+                "layers of Keras itself",
                 "Build the network with Keras's own layers, copy the weights and save it.",
                 layer.path,
             )
         ]
     handler = HANDLERS.get(layer.class_name)
     if handler is None:
-        allowed, hint = reason(layer.class_name)
-        return [
-            Diagnostic("keras.layer", layer.where, layer.class_name[:80], allowed, hint, layer.path)
-        ]
+        why, hint = reason(layer.class_name)
+        found = because(layer.class_name[:80], why)
+        return [Diagnostic("keras.layer", layer.where, found, SUPPORTED, hint, layer.path)]
     findings: list[Diagnostic] = []
     for key in layer.config.values:
         value = layer.config.get(key)
         if key in handler.only:
             only = handler.only[key]
             if value is not None and value not in only.values:
-                findings.append(argument_finding(layer, key, value, only.reason, only.hint))
+                findings.append(
+                    argument_finding(layer, key, value, only.allowed, only.reason, only.hint)
+                )
         elif not handler.mentions(key):
             allowed = "an argument that this version knows"
-            findings.append(argument_finding(layer, key[:80], value, allowed, "Update snnir."))
+            finding = argument_finding(layer, key[:80], value, allowed, hint="Update snnir.")
+            findings.append(finding)
         elif key == "activation":
             findings += _check_activation(layer, value)
     return findings
@@ -749,4 +757,4 @@ def _check_activation(layer: Layer, value: Any) -> list[Diagnostic]:
     if found.is_known:
         return []
     allowed = "one of " + ", ".join(_activations.NAMES)
-    return [argument_finding(layer, "activation", found.name, allowed, "Use one of them.")]
+    return [argument_finding(layer, "activation", found.name, allowed, hint="Use one of them.")]

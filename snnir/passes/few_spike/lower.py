@@ -208,8 +208,8 @@ class _Lowering:
             if entry.type.timing is Timing.PER_STEP:
                 refuse(
                     f"input '{entry.name}'",
-                    "values that change from step to step",
-                    "static inputs: every phase encodes the same sample",
+                    "values that change from step to step (every phase encodes the same sample)",
+                    "static inputs",
                 )
         for node in self.order:
             if node.name in self.tail:
