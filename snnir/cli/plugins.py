@@ -13,7 +13,7 @@ from typing import Any, Final
 from snnir.cli.common import Exit, format_diagnostic, out, out_json, shown, table
 from snnir.errors import Diagnostic, SnnirError
 
-_BUILT_IN: Final = {"ops": ("ann", "snn"), "backends": ("reference",)}
+_BUILT_IN: Final = {"ops": ("ann", "snn", "loihi2"), "backends": ("reference",)}
 
 _TITLES: Final = {
     "ops": "operator sets (entry point group snnir.ops)",
