@@ -117,7 +117,7 @@ def test_plugins_load_says_which_do_not(run: Run, install: Install) -> None:
     assert out.count("DOES NOT LOAD") == 2
     assert out.count("[plugin.missing-dependency]") == 2
     report = json.loads(run("plugins", "--load", "--json")[1])
-    assert [entry["loads"] for entry in report["ops"]] == [True, True, False]
+    assert [entry["loads"] for entry in report["ops"]] == [True, True, True, False]
     assert len(report["diagnostics"]) == 2
 
 

@@ -134,7 +134,7 @@ def _matmul(weight: Array) -> Callable[[Array], Array]:
 
 def _history(bound: Bound) -> Array:
     longest = int(np.max(bound.parameters["delay"], initial=0))
-    length = min(longest, bound.steps - 1) + 1 if longest else 0
+    length = longest + 1 if longest else 0
     return np.zeros((bound.batch, length, *bound.shape("x")), np.int32)
 
 
@@ -144,16 +144,11 @@ def _step_dense(bound: Bound, inputs: Inputs, states: dict[str, Array]) -> Outpu
     if length:
         ring[:, bound.t % length] = x
     exponent = bound.attributes["weight_exp"]
-    total: Array | None = None
+    total: Array | int = 0
     for delay, product in bound.prepared:
-        if delay > bound.t:
-            continue
         found = product(ring[:, (bound.t - delay) % length] if length else x)
-        found = found << exponent if exponent > 0 else found >> -exponent
-        total = found if total is None else total + found
-    if total is None:
-        total = np.zeros((bound.batch, *bound.output_shapes["a_out"]), np.int64)
-    return (total.astype(np.int32),)
+        total = total + (found << exponent if exponent > 0 else found >> -exponent)
+    return (np.asarray(total).astype(np.int32),)
 
 
 DENSE: Final = OpDef(
@@ -206,8 +201,8 @@ DENSE: Final = OpDef(
     state=(
         State(
             "history",
-            "Past inputs as a ring: the input of step t is at index t mod (longest delay that the "
-            "presentation has room for + 1) of the first feature axis. Empty without delays.",
+            "Past inputs as a ring: the input of step t is at index t mod (longest delay + 1) of "
+            "the first feature axis. Empty without delays.",
             "0",
             _history,
         ),
@@ -216,7 +211,8 @@ DENSE: Final = OpDef(
         "for each delay d: z_d(t, j) = sum over i with delay[i, j] = d of "
         "weight[i, j] * x(t - d, i), where x is 0 before step 0\n"
         "y_d = z_d * 2**weight_exp, rounded down to an integer\n"
-        "a_out = sum over d of y_d, modulo 2**32"
+        "a_out = sum over d of y_d, modulo 2**32\n"
+        "no weight has more than num_weight_bits bits, its sign included: see parameter weight"
     ),
     latex=r"a_{t,j} = \sum_d \Bigl\lfloor 2^{e} \sum_{i : d_{ij} = d} W_{ij} x_{t-d,i} "
     r"\Bigr\rfloor",

@@ -1,0 +1,181 @@
+"""The process in which Lava runs: ``python -m snnir_converters.lava._worker``.
+
+Lava forks a process for every layer, sets the start method of the whole program, and does not
+return when one of its processes fails. It is kept away from the program here: a parent sends
+folders and may end this process, with all that it started, at any time.
+
+Protocol: a line with a folder comes in. Lines go out, by the file descriptor that is the first
+argument: ``at N`` after every few steps, then ``done`` or ``failed TEXT``. A folder holds
+``net.net``, ``inputs.npy`` (samples, steps, then features in Lava's order) and ``job.json`` (see
+:class:`Job`); the results are ``0.npy``, ``1.npy``, ... like the inputs. What fails in one of
+Lava's processes is in ``errors.txt``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+MAX_STEPS: Final = 64
+"""Most steps between two signs of life."""
+
+STATES: Final = ("u", "v", "sigma", "act", "residue", "error", "a_buff", "a_buf")
+"""Variables that change during a run: of neurons, then of synapses."""
+
+_STAND_INS: Final = (
+    "torch",
+    "lava.lib.dl.slayer",
+    "lava.lib.dl.slayer.neuron",
+    "lava.lib.dl.slayer.neuron.rf",
+)
+"""What the reader of .net files imports only for names that no supported network needs."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run.
+
+    Attributes:
+        message_bits: 0 if the inputs are spikes; otherwise bits of a graded one.
+        drives_neurons: The first layer is one of neurons, which the inputs drive.
+        record: Number of a layer, and ``s`` for what it sends or the name of a state.
+    """
+
+    message_bits: int
+    drives_neurons: bool
+    record: tuple[tuple[int, str], ...]
+
+
+def load_netx() -> Any:
+    """``lava.lib.dl.netx.hdf5``, without PyTorch and what is for training only."""
+    import lava.proc.conv.utils  # noqa: F401 - looks for PyTorch; before there seems to be one
+
+    present = {name: sys.modules[name] for name in _STAND_INS if name in sys.modules}
+    for name in _STAND_INS:
+        sys.modules[name] = types.ModuleType(name)
+    sys.modules["torch"].__dict__["tensor"] = object
+    sys.modules[_STAND_INS[-1]].__dict__["neuron_params"] = None
+    try:
+        from lava.lib.dl.netx import hdf5
+    finally:
+        for name in _STAND_INS:
+            del sys.modules[name]
+        sys.modules.update(present)
+    return hdf5
+
+
+def run(folder: Path, report: Callable[[str], None]) -> None:
+    """Run what a folder holds."""
+    hdf5 = load_netx()
+    from lava.magma.core.run_conditions import RunSteps
+    from lava.magma.core.run_configs import Loihi2SimCfg
+    from lava.proc import io
+
+    described = json.loads((folder / "job.json").read_text())
+    job = Job(**{**described, "record": tuple(map(tuple, described["record"]))})
+    inputs = np.load(folder / "inputs.npy", allow_pickle=False)
+    samples, steps = inputs.shape[:2]
+    total = samples * steps
+    network = hdf5.Network(str(folder / "net.net"), input_message_bits=job.message_bits)
+    line = np.moveaxis(inputs.reshape(total, *inputs.shape[2:]), 0, -1).astype(np.int32)
+    source = io.source.RingBuffer(data=line)
+    source.s_out.connect(network.in_layer.neuron.a_in if job.drives_neurons else network.inp)
+    recorders = []
+    for layer, name in job.record:
+        block = network.layers[layer]
+        if name == "s":
+            sink = io.sink.RingBuffer(shape=tuple(block.out.shape), buffer=total)
+            block.out.connect(sink.a_in)
+        else:
+            sink = io.sink.Read(buffer=total)
+            sink.connect_var(getattr(block.neuron, name))
+        recorders.append(sink)
+    states = list(_states(network))
+    config = Loihi2SimCfg(select_tag="fixed_pt")
+    at = 0
+    while at < total:
+        pause = min(at + MAX_STEPS, (at // steps + 1) * steps)
+        source.run(condition=RunSteps(num_steps=pause - at), run_cfg=config)
+        at = pause
+        report(f"at {at}")
+        for state in states if at % steps == 0 and at < total else ():
+            state.set(np.broadcast_to(state.init, state.shape))
+    for number, sink in enumerate(recorders):
+        recorded = np.moveaxis(np.asarray(sink.data.get()), -1, 0).astype(np.int32)
+        np.save(folder / f"{number}.npy", recorded.reshape(samples, steps, *recorded.shape[1:]))
+    source.stop()
+
+
+def _states(network: Any) -> Iterator[Any]:
+    """All variables that change during a run.
+
+    To set them back between samples is as good as another run: at the end of a step nothing is
+    under way between processes. The intervals at which neurons can reset themselves would leave
+    the spikes that synapses hold back.
+    """
+    for block in network.layers:
+        for name in ("synapse", "synapse_rec", "neuron"):
+            process = getattr(block, name, None)
+            for variable in () if process is None else process.vars:
+                if variable.name in STATES:
+                    yield variable
+
+
+def _watch_actors(folder: Path) -> Callable[[], None]:
+    """Write down what fails in Lava's processes, which Lava only logs, until called back."""
+    from lava.magma.runtime.message_infrastructure.multiprocessing import MultiProcessing
+
+    build = MultiProcessing.build_actor
+
+    def build_watched(self: Any, target: Callable[..., None], *args: Any, **kwargs: Any) -> Any:
+        def watched(*args: Any, **kwargs: Any) -> None:
+            try:
+                target(*args, **kwargs)
+            except BaseException:
+                with (folder / "errors.txt").open("a") as file:
+                    file.write(traceback.format_exc())
+                raise
+
+        return build(self, watched, *args, **kwargs)
+
+    def restore() -> None:
+        MultiProcessing.build_actor = build
+
+    MultiProcessing.build_actor = build_watched
+    return restore
+
+
+def main() -> None:
+    """Serve until there are no more folders."""
+    with os.fdopen(int(sys.argv[1]), "w") as replies:
+
+        def report(line: str) -> None:
+            replies.write(line + "\n")
+            replies.flush()
+
+        for line in sys.stdin:
+            folder = Path(line.rstrip("\n"))
+            restore = _watch_actors(folder)
+            try:
+                run(folder, report)
+                report("done")
+            except Exception as error:
+                report(f"failed {type(error).__name__}: {' '.join(str(error).split())}")
+            finally:
+                restore()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,97 @@
+"""NetX: the HDF5 files that ``lava.lib.dl.netx`` loads onto Loihi 2 or Lava's simulator.
+
+Reading and writing them needs h5py only. What a file means is what Lava's fixed-point simulation
+computes from it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from snnir.errors import Diagnostic, FormatError, MissingDependency, SnnirError, UnsupportedFeature
+from snnir.ir.model import Model
+from snnir_converters import _hdf5
+from snnir_converters.netx._file import is_netx, read_file
+from snnir_converters.netx._graph import build_model
+
+__all__ = ["FRONTEND", "NetXFrontend", "read_netx"]
+
+
+def read_netx(
+    source: str | os.PathLike[str],
+    *,
+    input_shape: Sequence[int] | None = None,
+    max_bytes: int = _hdf5.MAX_BYTES,
+) -> Model:
+    """Read a NetX file.
+
+    Args:
+        source: Its path.
+        input_shape: Height, width and channels of the input, for a file that begins with a
+            convolution and does not say.
+        max_bytes: Most bytes that are read.
+
+    Returns:
+        A model in the operators of domain ``loihi2``. Its ``findings`` say what the file holds
+        that Lava, and therefore the model, does not use or changes.
+
+    Raises:
+        FileError: If the file cannot be read.
+        FormatError: If it is not NetX, damaged, or does not fit together: with all findings.
+        UnsupportedFeature: If it holds layers or neurons that cannot be carried over.
+        MissingDependency: If h5py is not installed.
+    """
+    name = Path(source).name
+    file = read_file(source, max_bytes=max_bytes)
+    return build_model(file, {"source": name}, tuple(input_shape) if input_shape else None)
+
+
+class NetXFrontend:
+    """The frontend for NetX files."""
+
+    name: Final = "netx"
+    extras: Final = "netx"
+
+    def recognises(self, path: Path) -> bool:
+        """Whether a file is NetX, by its content."""
+        try:
+            return is_netx(path)
+        except MissingDependency:
+            return path.suffix == ".net"
+        except SnnirError:
+            return False
+
+    def read(self, source: Any, **options: Any) -> Model:
+        """Read a file; see :func:`read_netx`.
+
+        Args:
+            source: Its path.
+            options: ``input_shape``, ``max_bytes``.
+
+        Raises:
+            SnnirError: See :func:`read_netx`; :class:`UnsupportedFeature` for other options.
+        """
+        unknown = sorted(set(options) - {"input_shape", "max_bytes"})
+        if unknown:
+            raise UnsupportedFeature(
+                Diagnostic(
+                    "netx.option",
+                    "frontend 'netx'",
+                    f"option {unknown[0]}",
+                    "'input_shape', 'max_bytes'",
+                )
+            )
+        if not isinstance(source, (str, os.PathLike)):
+            raise FormatError(
+                Diagnostic(
+                    "netx.not-netx", "the source", f"a {type(source).__name__}", "a path of a file"
+                )
+            )
+        return read_netx(source, **options)
+
+
+FRONTEND: Final = NetXFrontend()
+"""What the entry point ``netx`` of group ``snnir.frontends`` names."""
