@@ -107,7 +107,7 @@ clean:  ## remove environments, builds and caches
 # lava-dl asks for PyTorch and more; to run .net files it needs only what lava-nc brings.
 .venv/.installed-%: .venv/.created
 	$(PYTHON) -m pip install --quiet --editable ".[$*]"
-	if [[ $* == dev ]] && $(PYTHON) -m pip show --quiet lava-nc 2>&1; then \
+	if [[ $* == dev ]] && $(PYTHON) -m pip show lava-nc &> /dev/null; then \
 	  $(PYTHON) -m pip install --quiet --no-deps lava-dl==0.6.0; \
 	fi
 	touch $@

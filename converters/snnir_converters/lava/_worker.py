@@ -62,7 +62,7 @@ def load_netx() -> Any:
     """``lava.lib.dl.netx.hdf5``, without PyTorch and what is for training only."""
     import lava.proc.conv.utils  # noqa: F401 - looks for PyTorch; before there seems to be one
 
-    present = {name: sys.modules[name] for name in _STAND_INS if name in sys.modules}
+    present = {str(name): sys.modules[name] for name in _STAND_INS if name in sys.modules}
     for name in _STAND_INS:
         sys.modules[name] = types.ModuleType(name)
     sys.modules["torch"].__dict__["tensor"] = object

@@ -7,17 +7,31 @@ computes from it.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from snnir.errors import Diagnostic, FormatError, MissingDependency, SnnirError, UnsupportedFeature
+import numpy as np
+import numpy.typing as npt
+
+from snnir.errors import (
+    CapabilityError,
+    Diagnostic,
+    FormatError,
+    MissingDependency,
+    SnnirError,
+    UnsupportedFeature,
+    raise_errors,
+)
 from snnir.ir.model import Model
 from snnir_converters import _hdf5
 from snnir_converters.netx._file import is_netx, read_file
 from snnir_converters.netx._graph import build_model
+from snnir_converters.netx._target import describe
 
-__all__ = ["FRONTEND", "NetXFrontend", "read_netx"]
+__all__ = ["FRONTEND", "TARGET", "NetXFrontend", "NetXTarget", "read_netx", "write_netx"]
+
+Array = npt.NDArray[np.generic]
 
 
 def read_netx(
@@ -47,6 +61,23 @@ def read_netx(
     name = Path(source).name
     file = read_file(source, max_bytes=max_bytes)
     return build_model(file, {"source": name}, tuple(input_shape) if input_shape else None)
+
+
+def write_netx(model: Model, path: str | os.PathLike[str]) -> None:
+    """Write a model as a NetX file, whole or not at all; the same model gives the same bytes.
+
+    Args:
+        model: A chain of layers of domain ``loihi2``; what stays with the host is not written.
+        path: Where to.
+
+    Raises:
+        CapabilityError: With everything that does not fit; nothing has been written.
+        FileError: If the file cannot be written; one that was there is unchanged.
+        MissingDependency: If h5py is not installed.
+    """
+    emission = describe(model)
+    raise_errors(emission.findings, CapabilityError)
+    _hdf5.write_hdf5(path, emission.content, extra="netx")
 
 
 class NetXFrontend:
@@ -95,3 +126,35 @@ class NetXFrontend:
 
 FRONTEND: Final = NetXFrontend()
 """What the entry point ``netx`` of group ``snnir.frontends`` names."""
+
+
+class NetXTarget:
+    """The target for NetX files."""
+
+    name: Final = "netx"
+    extras: Final = "netx"
+    suffixes: Final = (".net",)
+    writes_folder: Final = False
+    options: Final = ()
+
+    def prepare(
+        self, model: Model, calibration: Mapping[str, Array] | None, options: Mapping[str, Any]
+    ) -> Model:
+        """The model itself: it has to be of domain ``loihi2`` already."""
+        return model
+
+    def check(self, model: Model) -> list[Diagnostic]:
+        """All that does not fit, and (warnings) what stays with the host."""
+        return describe(model).findings
+
+    def emit(self, model: Model, path: Path, **options: Any) -> None:
+        """Write a file; see :func:`write_netx`.
+
+        Raises:
+            SnnirError: See :func:`write_netx`.
+        """
+        write_netx(model, path)
+
+
+TARGET: Final = NetXTarget()
+"""What the entry point ``netx`` of group ``snnir.targets`` names."""

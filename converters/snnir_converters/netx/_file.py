@@ -28,7 +28,16 @@ MAX_LAYERS: Final = 1 << 12
 MAX_NEURONS: Final = 1 << 26
 
 NEVER: Final = 1 << 17
-"""A threshold that a potential cannot exceed."""
+"""A threshold that a potential cannot exceed; all above it are the same."""
+
+MAX_SIGMA_DELTA: Final = (1 << 19) - 1
+"""Largest threshold of sigma-delta neurons: it is shifted left by 12 bits of 32."""
+
+MAX_INT8: Final = 127
+"""Largest stride, padding, dilation, kernel or number of groups: Lava keeps them in 8 bits."""
+
+MAX_DELAY: Final = 62
+"""NetX clips longer delays to this."""
 
 _LAYER_FIELDS: Final[dict[Kind, frozenset[str]]] = {
     "input": frozenset({"shape", "neuron", "weight", "bias"}),
@@ -186,7 +195,9 @@ class _Reader:
         names = group.names() if isinstance(group, Group) else []
         if not isinstance(group, Group) or not names:
             raise FormatError(
-                Diagnostic("netx.not-netx", "group 'layer'", "no layer", "layers '0', '1', ...")
+                Diagnostic(
+                    "netx.not-netx", "group 'layer'", "no layer", "layers '0', '1' and so on"
+                )
             )
         if len(names) > MAX_LAYERS:
             self._report("netx.value", "group 'layer'", f"{len(names)}", f"{MAX_LAYERS} layers")
@@ -272,14 +283,13 @@ class _Fields:
             raise self.fail("netx.value", f"'{name}'", "fractions", "whole numbers")
         return values.astype(np.int64)
 
-    def number(self, group: Group, name: str, low: int, high: int, *, above: int = 0) -> int:
-        """One whole number of a range; from ``above`` on (if given), all mean the same."""
+    def number(self, group: Group, name: str, low: int, high: int) -> int:
+        """One whole number of a range."""
         values = self.integers(group, name)
         if values.size != 1:
             shape = list(values.shape)
             raise self.fail("netx.value", f"'{name}'", f"an array of shape {shape}", "one number")
         value = int(values.reshape(-1)[0])
-        value = min(value, above) if above else value
         if not low <= value <= high:
             raise self.fail("netx.value", f"'{name}'", f"{value}", f"{low} to {high}")
         return value
@@ -373,19 +383,22 @@ class _LayerReader(_Fields):
     def _cuba(self, group: Group) -> Neuron:
         names = self._neuron_names(group, "CUBA")
         given = [
-            self._try(self.number, group, "vThMant", 0, NEVER),
+            self._try(self._threshold, group),
             self._try(self.number, group, "iDecay", 0, 4096),
             self._try(self.number, group, "vDecay", 0, 4096),
         ]
         if None in given:
             raise _Problem
-        for name in names & set(_HARMLESS):
+        for name in sorted(names & set(_HARMLESS)):
             neutral, value = _HARMLESS[name], self.optional_number(group, name)
             if neutral is not None and value != neutral:
                 self.report(
                     "netx.ignored", f"neuron, '{name}'", f"{value}", f"{neutral:g}", _UNUSED
                 )
         return Neuron("CUBA", *given)
+
+    def _threshold(self, group: Group) -> int:
+        return min(self.number(group, "vThMant", 0, (1 << 31) - 1), NEVER)
 
     def _sigma_delta(self, group: Group, kind: Kind) -> Neuron:
         names = self._neuron_names(group, "SDNN")
@@ -394,10 +407,10 @@ class _LayerReader(_Fields):
             if label.lower() != "relu":
                 raise self.fail("netx.neuron", "neuron, 'activation'", f"'{label[:80]}'", "'relu'")
         if kind == "input":
-            return Neuron("Delta", self.number(group, "vThMant", 0, NEVER))
+            return Neuron("Delta", self.number(group, "vThMant", 0, MAX_SIGMA_DELTA))
         if "sigma_output" in names:
             return Neuron("Sigma")
-        return Neuron("SigmaDelta", self.number(group, "vThMant", 0, NEVER))
+        return Neuron("SigmaDelta", self.number(group, "vThMant", 0, MAX_SIGMA_DELTA))
 
     def _neuron_names(self, group: Group, kind: str) -> set[str]:
         names = set(group.names())
@@ -475,10 +488,10 @@ class _LayerReader(_Fields):
             allowed = f"[{out}, {inputs}], [{out}] or [{inputs}]"
             raise self.fail("netx.shape", "'delay'", f"{list(delay.shape)}", allowed)
         if delay.min() < 0:
-            raise self.fail("netx.value", "'delay'", f"{delay.min()}", "0 to 62")
-        if delay.max() > 62:
-            found = f"up to {delay.max()} steps"
-            raise self.fail("netx.value", "'delay'", found, "0 to 62", "NetX clips them to 62.")
+            raise self.fail("netx.value", "'delay'", f"{delay.min()}", f"0 to {MAX_DELAY}")
+        if delay.max() > MAX_DELAY:
+            self.report("netx.clipped", "'delay'", f"up to {delay.max()} steps", f"{MAX_DELAY}")
+            delay = np.minimum(delay, MAX_DELAY)
         return delay
 
     def _conv(self, shape: tuple[int, ...]) -> dict[str, Any]:
@@ -490,7 +503,7 @@ class _LayerReader(_Fields):
         if weight.ndim != 4 or not weight.size or weight.shape[0] != shape[0]:
             allowed = f"[{shape[0]}, channels in a group, height, width]"
             raise self.fail("netx.shape", "'weight'", f"{list(weight.shape)}", allowed)
-        groups = self.number(self._group, "groups", 1, shape[0])
+        groups = self.number(self._group, "groups", 1, MAX_INT8)
         return {
             "weight": weight,
             "stride": self._pair("stride", 1),
@@ -501,9 +514,11 @@ class _LayerReader(_Fields):
 
     def _pair(self, name: str, low: int) -> tuple[int, int]:
         values = self.integers(self._group, name).reshape(-1)
-        if values.size not in (1, 2) or values.min() < low or values.max() > 127:
+        if values.size not in (1, 2) or values.min() < low or values.max() > MAX_INT8:
             found = f"{values.tolist()[:4]}"
-            raise self.fail("netx.value", f"'{name}'", found, f"one or two numbers, {low} to 127")
+            raise self.fail(
+                "netx.value", f"'{name}'", found, f"one or two numbers, {low} to {MAX_INT8}"
+            )
         return int(values[0]), int(values[-1])
 
     def _bias(self, shape: tuple[int, ...]) -> Array:

@@ -60,6 +60,7 @@ class _Build:
         self._shape: tuple[int, ...] = ()
         self._neurons = 0
         self._flattened = False
+        self._recurrent: dict[str, Any] = {}
 
     def layers(self, layers: tuple[Layer, ...], input_shape: tuple[int, ...] | None) -> None:
         """Add all of them."""
@@ -102,27 +103,30 @@ class _Build:
         if self._neurons and len(self._shape) != 3:
             found = f"{len(self._shape)} axes"
             self._report("netx.shape", layer, found, "channels, height and width before it")
-        self._flattened = True
+        else:
+            self._flattened = True
 
     def _connected(self, layer: Layer) -> None:
         """A layer with synapses."""
         name = f"layer{self._neurons + 1}"
         before = self._shape
-        if layer.kind != "conv" and (self._flattened or not self._neurons):
+        # The loader keeps a flatten for the next dense layer, whatever comes before that.
+        flattens = self._flattened and layer.kind != "conv"
+        if flattens or (layer.kind != "conv" and not self._neurons):
             # What comes from outside is expected in the order that it then has.
             self._shape = (math.prod(before),) if before else (_inputs(layer),)
         if not self._fits(layer):
             self._shape = _channels_last(layer.shape)
             self._neurons += 1
-            self._flattened = False
+            self._flattened = self._flattened and not flattens
             return
         source = self.value if self._neurons else self._fed()
         if source is None:
             return
-        if self._flattened and self._neurons and layer.kind != "conv":
+        if flattens and self._neurons:
             moved = self._operators.Permute(source, axes=CHW, name=f"{name}/permute")
             source = self._operators.Flatten(moved, name=f"{name}/flatten")
-        self._flattened = False
+        self._flattened = self._flattened and not flattens
         add = self._conv if layer.kind == "conv" else self._dense
         currents = add(layer, source.delayed(1), name)
         self._shape = _channels_last(layer.shape)
@@ -216,11 +220,16 @@ class _Build:
         bias = self._bias(layer)
         self.value = _neurons(self._operators, neuron, currents, bias, f"{name}/neuron")
         if layer.recurrent is not None:
-            self._operators.Dense(
-                self.value.delayed(1), name=f"{name}/recurrent", **self._recurrent
-            )
-            back = Value(f"{name}/recurrent:a_out")
-            self.builder.connect(back, f"{name}/neuron", "a_in", delay_steps=0)
+            self._connect_back(name, self.value)
+
+    def _connect_back(self, name: str, sent: Value) -> None:
+        """Add a layer's recurrent connection."""
+        dense = f"{name}/recurrent"
+        self._operators.Dense(sent.delayed(1), name=dense, **self._recurrent)
+        current = Value(f"{dense}:a_out")
+        self.builder.connect(current, f"{name}/neuron", "a_in", delay_steps=0)
+        # Without this, the type of each node of the cycle would follow from that of another.
+        self.builder.graph.nodes[dense].output_types = (self.builder.types[current.name],)
 
     def _bias(self, layer: Layer) -> Array | None:
         if layer.bias is None or not layer.bias.any():
@@ -259,14 +268,12 @@ def _neurons(
 
 
 def narrow(array: Array) -> Array:
-    """The same integers in the smallest type, contiguous."""
-    array = np.asarray(array)
-    kinds = (np.int8, np.int16, np.int32)
-    for kind in kinds:
+    """The same integers in the smallest type, in C order."""
+    for kind in (np.int8, np.int16, np.int32):
         limits = np.iinfo(kind)
         if not array.size or (limits.min <= array.min() and array.max() <= limits.max):
-            return np.ascontiguousarray(array, kind)
-    return np.ascontiguousarray(array, np.int64)
+            return np.array(array, kind, order="C")
+    return np.array(array, np.int64, order="C")
 
 
 def _channels_last(shape: tuple[int, ...]) -> tuple[int, ...]:
