@@ -550,6 +550,24 @@ def cast_cases() -> Iterator[Case]:
     )
 
 
+def once_cases() -> Iterator[Case]:
+    for name, what, x, length in (
+        ("several-steps", "In step 0 only, for every sample.", [[5, -7], [0, 1 << 30]], 3),
+        ("one-step", "A presentation of one step.", [[1], [2]], 1),
+    ):
+        y = np.zeros((2, length, len(x[0])), np.int32)
+        y[:, 0] = x
+        yield single(
+            "loihi2.SendOnce",
+            name,
+            what,
+            {"x": np.array(x, np.int32)},
+            {"message": y},
+            origin=HAND,
+            steps=length,
+        )
+
+
 def layout_cases() -> Iterator[Case]:
     image = np.arange(24, dtype=np.int32).reshape(1, 2, 3, 4) + (1 << 24)
     image = np.concatenate([image, -image])
@@ -586,4 +604,5 @@ def cases() -> Iterator[Case]:
     yield from dense_cases()
     yield from convolution_cases()
     yield from cast_cases()
+    yield from once_cases()
     yield from layout_cases()

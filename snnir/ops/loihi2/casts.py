@@ -49,6 +49,10 @@ def _step_dequantize(bound: Bound, inputs: Inputs, states: dict[str, Array]) -> 
     return (inputs["x"].astype(bound.dtype) * bound.parameters["scale"],)
 
 
+def _step_send_once(bound: Bound, inputs: Inputs, states: dict[str, Array]) -> Outputs:
+    return (inputs["x"] if bound.t == 0 else np.zeros_like(inputs["x"]),)
+
+
 def _validate_quantize(context: InferContext) -> None:
     low, high = context.attribute("minimum"), context.attribute("maximum")
     if low > high:
@@ -92,4 +96,19 @@ DEQUANTIZE: Final = OpDef(
     step=_step_dequantize,
 )
 
-OPERATORS: Final = (QUANTIZE, DEQUANTIZE)
+SEND_ONCE: Final = OpDef(
+    domain="loihi2",
+    name="SendOnce",
+    summary="A static value as the one message that sigma-delta neurons need of it.",
+    flow=Flow.ENCODE,
+    inputs=(Port("x", "What is sent.", dtype=DType.INT32),),
+    outputs=(Port("message", "x in step 0, otherwise 0.", dtype=DType.INT32),),
+    formula="message = x in step 0, and 0 in every later step",
+    latex=r"m_t = x\, [t = 0]",
+    notes="It is the change of a value that does not change; behind it comes a synapse.",
+    references=("O'Connor and Welling, Sigma delta quantized networks, ICLR 2017, section 2",),
+    infer=same_shape("x"),
+    step=_step_send_once,
+)
+
+OPERATORS: Final = (QUANTIZE, DEQUANTIZE, SEND_ONCE)

@@ -59,10 +59,15 @@ class Product:
         self._weight = weight
         self._make = make
         self._maps: dict[np.dtype[Any], Callable[[Array], Array]] = {}
+        self._shape: tuple[int, ...] | None = None
 
     def __call__(self, x: Array) -> Array:
         """The map of int32 ``x``, as int64."""
         largest = max(int(x.max(initial=0)), -int(x.min(initial=0)))
+        if not largest:  # as in most steps of a sigma-delta network
+            if self._shape is None:
+                self._shape = self(np.ones_like(x[:1])).shape[1:]
+            return np.zeros((len(x), *self._shape), np.int64)
         bits = (self._reach * largest).bit_length()
         kind = next((kind for kind, exact in EXACT if bits <= exact), EXACT[-1][0])
         if kind not in self._maps:
