@@ -7,12 +7,12 @@ starts from the ``ann`` graph even where a rate-coded network exists.
 Let an activation of 1 be ``s`` units in a layer and ``s'`` in the next (a unit is 64 in messages,
 4096 in states, and 1 in biases). A synapse of weight ``q`` adds ``q / 64`` units for each unit, so
 the weights are ``q = w * 64 * s' / s`` rounded. Two things bound ``s'``: ``q`` must fit into its
-bits, and the largest state into the 24 bits of the chip. Biases are whole units: where ``s'`` is
-small, in the first layers, rounding them costs most. How many units the input has is therefore
-searched: it is the one number that trades the resolution of the first biases against that of the
-last weights. Biases also take up the mean error of what came before (Nagel et al., Data-free
-quantization through weight equalization and bias correction, ICCV 2019, section 4.2, with
-calibration data).
+bits, and the largest state into the 24 bits of the chip. Large units come late, then, and since
+biases are whole units, rounding them costs most in the first layers, where units are small. More
+units there are to be had only for fewer levels of the weights, in all layers or in the last ones;
+the trade that gives the smallest error on the calibration samples is searched. Biases also take
+up the mean error of what came before (Nagel et al., Data-free quantization through weight
+equalization and bias correction, ICCV 2019, section 4.2, with calibration data).
 """
 
 from __future__ import annotations
@@ -51,11 +51,15 @@ MESSAGE: Final = 64
 STATE: Final = 4096
 """States in a unit."""
 
-BYTE: Final = 255
-"""Message of the largest input, before it is multiplied by a power of two."""
+TRADES: Final = (
+    *((shift, 0) for shift in range(5)),
+    *((0, shift) for shift in range(1, 7)),
+    *((1, shift) for shift in (1, 2, 4)),
+)
+"""What is tried: bits that the levels of every layer may lose, and those that the last may."""
 
-SHIFTS: Final = (0, 1, 2, 3, 4, 5, 6)
-"""Powers of two that are tried."""
+SEARCHED: Final = 96
+"""Calibration samples on which trades are compared."""
 
 MARGIN: Final = 1.25
 """How many times larger than on the calibration samples a state may become."""
@@ -111,9 +115,8 @@ def lower_chain(
                 "a static input, which is sent once",
             )
         )
-    exact = _start(chain, entry, calibration[entry.name])
-    found = [_quantise(chain, exact, start, bits, scale) for start in _starts(chain, entry, exact)]
-    start, layers = min(found, key=lambda each: each[1][-1].report.error)
+    quantiser = _Quantiser(chain, _start(chain, entry, calibration[entry.name]), bits, scale)
+    start, layers = quantiser.run(_grain(entry, chain))
     return _build(model, chain, start, layers), [layer.report for layer in layers]
 
 
@@ -130,92 +133,140 @@ def _start(chain: Chain, entry: GraphInput, samples: Array) -> Array:
     return known[chain.entry]
 
 
-def _starts(chain: Chain, entry: GraphInput, exact: Array) -> list[float]:
-    """Messages of an input of 1 that are tried; inputs that are integers stay exact."""
-    base = BYTE / max(float(np.abs(exact).max(initial=0.0)), 1e-6)
-    if not entry.type.dtype.is_float and entry.scale is not None and entry.scale.size == 1:
-        base = 1 / float(abs(entry.scale.values().reshape(-1)[0]))
-    return [base * 2**shift for shift in SHIFTS]
+def _grain(entry: GraphInput, chain: Chain) -> float | None:
+    """What a step of the input is, if it consists of integers."""
+    if entry.type.dtype.is_float or chain.before or entry.offset is not None:
+        return None
+    if entry.scale is None:
+        return 1.0
+    return float(abs(entry.scale.values().reshape(-1)[0])) if entry.scale.size == 1 else None
 
 
 # Integers ------------------------------------------------------------------------------------
 
 
-def _quantise(
-    chain: Chain, exact: Array, start: float, bits: int, method: Scale
-) -> tuple[float, list[_Quantised]]:
-    """All layers in integers, one after the other, on the calibration samples."""
-    scale = start / MESSAGE
-    found = np.rint(exact.astype(np.float64) * start).astype(np.float32) / np.float32(MESSAGE)
-    layers: list[_Quantised] = []
-    for layer in chain.layers:
-        for node in layer.before:
-            exact, found = apply(node, [exact]), apply(node, [found])
-        target = apply(layer.node, [exact])
-        last = layer is chain.layers[-1]
-        done = _quantise_layer(layer, target, found, scale, bits, method, last)
-        layers.append(done)
-        scale = done.scale
-        integer = weights.with_weights(layer.node, done.weight, None)
-        found = apply(integer, [found]) / np.float32(MESSAGE) + done.bias.astype(np.float32)
-        exact = target
-        if layer.rectified:
-            exact, found = np.maximum(exact, 0), np.maximum(found, 0)
-        if not last:
-            found = np.floor(found * MESSAGE) / np.float32(MESSAGE)
-        wrong = float(np.sqrt(np.square(found / scale - exact).mean()))
-        size = float(np.sqrt(np.square(exact).mean())) or 1.0
-        done.report = dataclasses.replace(done.report, error=wrong / size)
-    return start, layers
+class _Quantiser:
+    """Brings all layers into integers, on the calibration samples.
 
+    Args:
+        chain: The layers.
+        samples: What arrives at the first.
+        bits: Bits of a weight.
+        method: How the range of weights is chosen.
+    """
 
-def _quantise_layer(
-    layer: ChainLayer,
-    target: Array,
-    found: Array,
-    before: float,
-    bits: int,
-    method: Scale,
-    last: bool,
-) -> _Quantised:
-    weight = weights.weight(layer.node).astype(np.float64)
-    size = max(float(np.abs(target).max(initial=0.0)), 1e-9)
-    most = MAX_UNITS / size
-    if layer.pools:
-        top = min(POOL_GAIN, largest(8))
-        gain = int(np.clip(np.floor(most / before * MESSAGE * weight.max()), 1, top))
-        integer = np.full_like(weight, gain)
-        step = float(weight.max()) / gain
-    else:
+    def __init__(self, chain: Chain, samples: Array, bits: int, method: Scale) -> None:
+        self.chain, self.samples, self.bits, self.method = chain, samples, bits, method
+        self.weights = [weights.weight(layer.node).astype(np.float64) for layer in chain.layers]
+        self.targets: list[Array] = []
+        exact = samples
+        for layer in chain.layers:
+            for node in layer.before:
+                exact = apply(node, [exact])
+            exact = apply(layer.node, [exact])
+            self.targets.append(exact)
+            if layer.rectified:
+                exact = np.maximum(exact, 0)
+        sizes = [float(np.abs(target).max(initial=0.0)) for target in self.targets]
+        self.most = [MAX_UNITS / max(size, 1e-9) for size in sizes]
 
-        def error(candidate: float) -> float:
-            """Of the layer's output with this unit."""
-            after = before / (MESSAGE * candidate)
-            tried = weights.with_weights(layer.node, integers(weight, candidate, bits), None)
-            got = apply(tried, [found[:PROBED]]) / np.float32(MESSAGE * after)
-            wrong = (got - target[:PROBED]).reshape(-1, target.shape[-1])
-            return float(np.square(wrong - wrong.mean(0)).sum())
+    def run(self, grain: float | None) -> tuple[float, list[_Quantised]]:
+        """Messages of an input of 1, and the layers.
 
-        step = max(unit(weight, bits, method, error), before / (MESSAGE * most))
-        integer = integers(weight, step, bits)
-    scale = before / (MESSAGE * step)
-    got = apply(weights.with_weights(layer.node, integer, None), [found]) / np.float32(MESSAGE)
-    rest = (target.astype(np.float64) * scale - got).reshape(-1, target.shape[-1]).mean(0)
-    bias = np.zeros_like(rest) if layer.pools else rest
-    if not last:
-        bias = np.rint(bias)
-    report = LoweredLayer(
-        node=layer.name,
-        source=layer.source,
-        neurons=int(np.prod(target.shape[1:])),
-        unit=step,
-        levels=int(np.abs(integer).max(initial=0)),
-        clipped=0.0 if layer.pools else clipped(weight, step, bits),
-        rounding=0.0 if layer.pools else rounding_error(weight, step, bits),
-        headroom=headroom(float(np.abs(got).max(initial=0.0)) * STATE),
-        error=0.0,
-    )
-    return _Quantised(integer, bias, scale, report)
+        Args:
+            grain: A step of the input, if it consists of integers: they then stay exact.
+        """
+        plans = [self._plan(every, last) for every, last in TRADES]
+        tried = []
+        for plan in plans:
+            start = MESSAGE * plan[0]
+            if grain is not None:
+                start = 2.0 ** np.ceil(np.log2(max(start * grain, 1.0))) / grain
+            tried.append((start, plan[1:]))
+        if len(tried) > 1:
+            errors = [
+                self._quantise(start, plan, SEARCHED)[-1].report.error for start, plan in tried
+            ]
+            start, plan = tried[int(np.argmin(errors))]
+        return start, self._quantise(start, plan, len(self.samples))
+
+    def _plan(self, every: int, last: int) -> list[float]:
+        """Units of an activation of 1: before the first layer, and behind each."""
+        found = [self.most[-1]]
+        for number in reversed(range(len(self.chain.layers))):
+            layer, weight = self.chain.layers[number], self.weights[number]
+            most = float(np.abs(weight).max(initial=0.0)) or 1.0
+            levels = 1 if layer.pools else largest(self.bits)
+            before = found[0] * MESSAGE * most / levels * 2**every
+            found.insert(0, min(before, self.most[number - 1]) if number else before)
+        for number in range(len(found) - 1):
+            limit = self.most[number - 1] if number else np.inf
+            found[number] = min(found[number] * 2**last, limit)
+        return found
+
+    def _quantise(self, start: float, plan: list[float], count: int) -> list[_Quantised]:
+        """All layers, one after the other."""
+        scale = start / MESSAGE
+        exact = self.samples[:count]
+        found = np.rint(exact.astype(np.float64) * start).astype(np.float32) / np.float32(MESSAGE)
+        layers: list[_Quantised] = []
+        for number, layer in enumerate(self.chain.layers):
+            for node in layer.before:
+                found = apply(node, [found])
+            exact = self.targets[number][:count]
+            done = self._layer(number, exact, found, scale, plan[number])
+            layers.append(done)
+            scale = done.scale
+            integer = weights.with_weights(layer.node, done.weight, None)
+            found = apply(integer, [found]) / np.float32(MESSAGE) + done.bias.astype(np.float32)
+            if layer.rectified:
+                exact, found = np.maximum(exact, 0), np.maximum(found, 0)
+            if number < len(self.chain.layers) - 1:
+                found = np.floor(found * MESSAGE) / np.float32(MESSAGE)
+            wrong = float(np.sqrt(np.square(found / scale - exact).mean()))
+            size = float(np.sqrt(np.square(exact).mean())) or 1.0
+            done.report = dataclasses.replace(done.report, error=wrong / size)
+        return layers
+
+    def _layer(
+        self, number: int, target: Array, found: Array, before: float, planned: float
+    ) -> _Quantised:
+        layer, weight, bits = self.chain.layers[number], self.weights[number], self.bits
+        finest = before / (MESSAGE * planned)
+        if layer.pools:
+            gain = int(np.clip(np.floor(weight.max() / finest), 1, POOL_GAIN))
+            integer = np.full_like(weight, gain)
+            step = float(weight.max()) / gain
+        else:
+
+            def error(candidate: float) -> float:
+                """Of the layer's output with this unit."""
+                step = max(candidate, finest)
+                tried = weights.with_weights(layer.node, integers(weight, step, bits), None)
+                got = apply(tried, [found[:PROBED]]) * np.float32(step / before)
+                wrong = (got - target[:PROBED]).reshape(-1, target.shape[-1])
+                return float(np.square(wrong - wrong.mean(0)).sum())
+
+            step = max(unit(weight, bits, self.method, error), finest)
+            integer = integers(weight, step, bits)
+        scale = before / (MESSAGE * step)
+        got = apply(weights.with_weights(layer.node, integer, None), [found]) / np.float32(MESSAGE)
+        rest = (target.astype(np.float64) * scale - got).reshape(-1, target.shape[-1]).mean(0)
+        bias = np.zeros_like(rest) if layer.pools else rest
+        if number < len(self.chain.layers) - 1:
+            bias = np.rint(bias)
+        report = LoweredLayer(
+            node=layer.name,
+            source=layer.source,
+            neurons=int(np.prod(target.shape[1:])),
+            unit=step,
+            levels=int(np.abs(integer).max(initial=0)),
+            clipped=0.0 if layer.pools else clipped(weight, step, bits),
+            rounding=0.0 if layer.pools else rounding_error(weight, step, bits),
+            headroom=headroom(float(np.abs(got).max(initial=0.0)) * STATE),
+            error=0.0,
+        )
+        return _Quantised(integer, bias, scale, report)
 
 
 # The graph -----------------------------------------------------------------------------------
