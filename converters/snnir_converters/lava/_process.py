@@ -5,7 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import select
+import selectors
 import signal
 import subprocess
 import sys
@@ -21,8 +21,8 @@ from snnir.errors import Diagnostic, MissingDependency, RunError
 PACKAGES: Final = {"lava-nc": "0.10.0", "lava-dl": "0.6.0"}
 """What has to be installed: these versions are the last ones."""
 
-WORKER: Final = ("-m", "snnir_converters.lava._worker")
-"""What the process runs."""
+WORKER: Final = (str(Path(__file__).with_name("_worker.py")),)
+"""What the process runs: a file, so that nothing is imported from the current folder."""
 
 _POLL_S: Final = 0.2
 _GRACE_S: Final = 3.0
@@ -75,6 +75,11 @@ class LavaProcess:
         """Whether it can be given work."""
         return self._process.poll() is None
 
+    @property
+    def group(self) -> int:
+        """Number of the process, and of the group of all that it starts."""
+        return self._process.pid
+
     def run(self, folder: Path, timeout_s: float) -> None:
         """Let it run what a folder holds, and wait.
 
@@ -104,12 +109,18 @@ class LavaProcess:
             self._fail(folder, str(error))
 
     def _wait(self, folder: Path, timeout_s: float) -> None:
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._replies, selectors.EVENT_READ)
+            self._wait_on(selector, folder, timeout_s)
+
+    def _wait_on(self, selector: selectors.BaseSelector, folder: Path, timeout_s: float) -> None:
         seen = time.monotonic()
         received = b""
         while True:
-            ready, _, _ = select.select([self._replies], [], [], _POLL_S)
+            ready = selector.select(_POLL_S)
             data = os.read(self._replies, 1 << 16) if ready else b""
-            if ready and not data:
+            if not data and not self.is_running:
+                # Those that it started may go on, and keep its replies open.
                 self._fail(folder, f"its process ended with {self._process.wait()}")
             if data:
                 seen = time.monotonic()
@@ -143,11 +154,14 @@ class LavaProcess:
     def stop(self) -> None:
         """End it and all that it started."""
         with contextlib.suppress(ProcessLookupError):
-            # Gently first: then what Lava has in shared memory is freed.
-            os.killpg(self._process.pid, signal.SIGTERM)
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(_GRACE_S)
-            os.killpg(self._process.pid, signal.SIGKILL)
+            # Gently first: then what Lava has in shared memory is freed by the last of them.
+            os.killpg(self.group, signal.SIGTERM)
+            deadline = time.monotonic() + _GRACE_S
+            while time.monotonic() < deadline:
+                self._process.poll()
+                os.killpg(self.group, 0)
+                time.sleep(_POLL_S / 10)
+            os.killpg(self.group, signal.SIGKILL)
         self._process.wait()
         if self._process.stdin is not None:
             with contextlib.suppress(OSError):
@@ -158,14 +172,17 @@ class LavaProcess:
 
 
 class _Pool:
-    """One worker at most, which serves one run after the other."""
+    """One worker at most, which serves one run after the other of the process that started it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._worker: LavaProcess | None = None
+        self._owner = os.getpid()
 
     def run(self, folder: Path, timeout_s: float) -> None:
         with self._lock:
+            if self._owner != os.getpid():
+                self._worker, self._owner = None, os.getpid()
             if self._worker is None or not self._worker.is_running:
                 self._worker = LavaProcess()
             worker, self._worker = self._worker, None
@@ -175,7 +192,7 @@ class _Pool:
     def close(self) -> None:
         with self._lock:
             worker, self._worker = self._worker, None
-            if worker is not None:
+            if worker is not None and self._owner == os.getpid():
                 worker.stop()
 
 

@@ -1,4 +1,4 @@
-"""The process in which Lava runs: ``python -m snnir_converters.lava._worker``.
+"""The process in which Lava runs: ``python _worker.py DESCRIPTOR``.
 
 Lava forks a process for every layer, sets the start method of the whole program, and does not
 return when one of its processes fails. It is kept away from the program here: a parent sends

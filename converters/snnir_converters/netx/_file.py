@@ -16,6 +16,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from snnir import limits
 from snnir.errors import Diagnostic, FormatError, UnsupportedFeature
 from snnir_converters._hdf5 import MAX_BYTES, Dataset, Group, open_hdf5
 
@@ -35,6 +36,9 @@ MAX_SIGMA_DELTA: Final = (1 << 19) - 1
 
 MAX_INT8: Final = 127
 """Largest stride, padding, dilation, kernel or number of groups: Lava keeps them in 8 bits."""
+
+MIN_STEP_MS: Final = 1e-6
+MAX_STEP_MS: Final = 1e6
 
 MAX_DELAY: Final = 62
 """NetX clips longer delays to this."""
@@ -218,13 +222,22 @@ class _Reader:
         return layers
 
     def _times(self) -> tuple[float | None, int | None]:
-        fields = _Fields("group 'simulation'", self._findings)
+        """What SLAYER notes, and the loader does not use: step in milliseconds, and steps."""
         group = self._root.get("simulation")
         if not isinstance(group, Group):
             return None, None
+        fields = _Fields("group 'simulation'", self._findings)
         step, steps = (fields.optional_number(group, name) for name in ("Ts", "tSample"))
-        whole = steps is not None and steps >= 1 and steps == int(steps)
-        return step if step and step > 0 else None, int(steps) if steps and whole else None
+        if step is not None and not MIN_STEP_MS <= step <= MAX_STEP_MS:
+            fields.report(
+                "netx.ignored", "'Ts'", f"{step:g}", f"{MIN_STEP_MS:g} to {MAX_STEP_MS:g}"
+            )
+            step = None
+        if steps is not None and not (1 <= steps < limits.MAX_STEPS and steps == int(steps)):
+            allowed = f"a whole number from 1 to {limits.MAX_STEPS - 1}"
+            fields.report("netx.ignored", "'tSample'", f"{steps:g}", allowed)
+            steps = None
+        return step, None if steps is None else int(steps)
 
     def _report(self, code: str, where: str, found: str, allowed: str, hint: str = "") -> None:
         self._findings.append(Diagnostic(code, where, found, allowed, hint))

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from snnir.errors import Diagnostic, FormatError
 from snnir.ir.builder import GraphBuilder, Value
 from snnir.ir.model import Model
-from snnir_converters.netx._file import NEVER, Layer, NetXFile, Neuron
-from snnir_converters.netx._weights import UnloadableWeights, load_weights
+from snnir_converters.netx._file import MAX_SIGMA_DELTA, NEVER, Layer, NetXFile, Neuron
+from snnir_converters.netx._weights import ALL_NEGATIVE, LOADABLE, UnloadableWeights, load_weights
 
 Array = npt.NDArray[Any]
 
@@ -20,6 +20,12 @@ CHW: Final = (2, 0, 1)
 """Axes of height, width, channels in the order of a file."""
 
 DEFAULT_STEP_MS: Final = 1.0
+
+BIAS_RANGES: Final = {
+    "CUBA": (-4096, 4095),
+    "SigmaDelta": (-MAX_SIGMA_DELTA, MAX_SIGMA_DELTA),
+}
+"""Smallest and largest bias by kind of neuron."""
 
 
 def build_model(
@@ -171,9 +177,9 @@ class _Build:
             allowed = "weights of 8 bits that NetX loads"
             self._report("netx.weights", layer, str(error), allowed)
             return []
-        if loaded.clipped:
-            found = f"{loaded.clipped} weights"
-            self._report("netx.clipped", layer, found, "-256 to 254 with both signs")
+        if loaded.changed:
+            found = f"{loaded.changed} weights that the loader changes"
+            self._report("netx.clipped", layer, found, LOADABLE, ALL_NEGATIVE)
         exponent = {"weight_exp": loaded.exponent or None}
         bits = {"num_weight_bits": loaded.bits if loaded.bits != 8 else None}
         weights = [narrow(matrix.T) for matrix in loaded.matrices]
@@ -235,10 +241,15 @@ class _Build:
         if layer.bias is None or not layer.bias.any():
             return None
         bias = layer.bias.transpose(1, 2, 0) if layer.bias.ndim == 3 else layer.bias
+        kind = layer.neuron.kind if layer.neuron is not None else "CUBA"
+        if kind == "Sigma":
+            self._report("netx.value", layer, "a bias of summing neurons", "none: NetX fails on it")
+            return None
+        lowest, highest = BIAS_RANGES[kind]
         low, high = int(bias.min()), int(bias.max())
-        cuba = layer.neuron is not None and layer.neuron.kind == "CUBA"
-        if cuba and not (low >= -4096 and high <= 4095):
-            self._report("netx.value", layer, f"biases from {low} to {high}", "-4096 to 4095")
+        if low < lowest or high > highest:
+            found = f"biases from {low} to {high}"
+            self._report("netx.value", layer, found, f"{lowest} to {highest}")
             return None
         return narrow(bias)
 

@@ -18,7 +18,7 @@ from snnir.ops.registry import Resolver
 from snnir.ops.schema import OpDef
 from snnir_converters.netx._chain import Chain, ChipLayer, find_chain
 from snnir_converters.netx._file import MAX_INT8, NEVER
-from snnir_converters.netx._weights import UnloadableWeights, load_weights
+from snnir_converters.netx._weights import ALL_NEGATIVE, LOADABLE, UnloadableWeights, load_weights
 
 Array = npt.NDArray[Any]
 
@@ -253,17 +253,12 @@ class _Writer:
         try:
             loaded = load_weights(files)
         except UnloadableWeights as error:
-            self._report("netx.weights", node, str(error), _ALLOWED)
+            self._report("netx.weights", node, str(error), LOADABLE)
             return
-        scale = 1 << -loaded.exponent
-        changed = sum(
-            int(np.count_nonzero(ours != file * scale))
-            for ours, file in zip(loaded.matrices, files, strict=True)
-        )
-        if changed:
-            found = f"{changed} weights, among {low} to {high}, that NetX changes"
-            hint = "Where no weight is above 0, keep the smallest one above -128: e.g. -127."
-            self._report("netx.weights", node, found, _ALLOWED, hint if high <= 0 else "")
+        if loaded.changed:
+            found = f"{loaded.changed} weights, among {low} to {high}, that NetX changes"
+            hint = ALL_NEGATIVE if high <= 0 else ""
+            self._report("netx.weights", node, found, LOADABLE, hint)
 
     def _conv(self, node: Node) -> dict[str, Any]:
         weight = node.parameters["weight"].numpy()
@@ -293,9 +288,6 @@ class _Writer:
         if opdef is None:
             raise KeyError(node.op)
         return opdef
-
-
-_ALLOWED: Final = "-127 to 127 or even numbers of -256 to 254, not all 0"
 
 
 def _text(label: str) -> Array:

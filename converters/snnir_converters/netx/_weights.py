@@ -24,6 +24,14 @@ MAXIMUM: Final = 254
 MINIMUM: Final = -256
 """Ends of the range of weights of mixed signs."""
 
+LOADABLE: Final = "-127 to 127, or even numbers of -256 to 254; not all 0"
+"""Weights that are loaded as they are, in words."""
+
+ALL_NEGATIVE: Final = (
+    "Where no weight is above 0, the smallest must not be a power of two: -127 instead of -128."
+)
+"""What to do about weights that lose bits although they are within the range."""
+
 
 class UnloadableWeights(ValueError):
     """Weights that Lava does not load, or that no synapse of 8 bits holds."""
@@ -37,13 +45,14 @@ class Loaded:
         matrices: Integers, one matrix for each that was given.
         exponent: Of all of them.
         bits: Of each weight.
-        clipped: Weights that were beyond the range and are at its ends now.
+        changed: Weights that do not stand for what the file says any more: they were beyond the
+            range, or lose bits.
     """
 
     matrices: tuple[Array, ...]
     exponent: int
     bits: int
-    clipped: int
+    changed: int
 
 
 def load_weights(matrices: Sequence[Array]) -> Loaded:
@@ -58,22 +67,21 @@ def load_weights(matrices: Sequence[Array]) -> Loaded:
     if low == high == 0:
         raise UnloadableWeights("only zeros, for which NetX finds no exponent")
     mixed = low < 0 <= high
-    inside = everything
-    if mixed and (high > MAXIMUM or (low < MINIMUM and high > 0)):
-        inside = np.clip(everything, MINIMUM, MAXIMUM)
-        matrices = [np.clip(matrix, MINIMUM, MAXIMUM) for matrix in matrices]
+    wide = mixed and (high > MAXIMUM or (low < MINIMUM and high > 0))
+    ends = (MINIMUM, MAXIMUM) if wide else (low, high)
+    inside = np.clip(everything, *ends)
     shift = _shift(int(inside.min()), int(inside.max()))
     if shift < 0:
         raise UnloadableWeights(f"{low} to {high}, which exceeds 8 bits")
     bits = BITS - shift - (_trailing_zeros(inside) - mixed)
     if bits > BITS:
         raise UnloadableWeights(f"odd numbers among {low} to {high}, which takes 9 bits")
-    return Loaded(
-        tuple(_applied(matrix.astype(np.int64) << shift, bits) for matrix in matrices),
-        -shift,
-        bits,
-        int(np.count_nonzero(inside != everything)),
+    given = [matrix.astype(np.int64) << shift for matrix in matrices]
+    applied = tuple(
+        _applied(np.clip(matrix, *ends).astype(np.int64) << shift, bits) for matrix in matrices
     )
+    changed = sum(np.count_nonzero(a != g) for a, g in zip(applied, given, strict=True))
+    return Loaded(applied, -shift, max(bits, 1), int(changed))
 
 
 def _shift(low: int, high: int) -> int:

@@ -114,7 +114,7 @@ def test_weights_are_shifted_up_as_by_lava(
     loaded = load_weights([np.array(weight)])
     assert loaded.matrices[0].tolist() == stored
     assert (loaded.exponent, loaded.bits) == (exponent, bits)
-    assert loaded.clipped == sum(abs(w) == 300 for w in weight[0])
+    assert loaded.changed == sum(abs(w) == 300 for w in weight[0])
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,9 @@ def test_weights_that_lava_does_not_load(matrices: Any, reason: str) -> None:
 @pytest.mark.parametrize("k", range(8))
 def test_negative_powers_of_two_are_clipped_by_lava(k: int) -> None:
     # -2**k is shifted to -256, which is not there if no weight is above 0: 255 is cut to 0.
-    assert load_weights([np.full((2, 3), -(1 << k))]).matrices[0].tolist() == [[0] * 3] * 2
+    loaded = load_weights([np.full((2, 3), -(1 << k))])
+    assert loaded.matrices[0].tolist() == [[0] * 3] * 2
+    assert loaded.changed == 6
 
 
 # Variants ------------------------------------------------------------------------------------
@@ -281,6 +283,10 @@ def test_the_time_base_of_slayer(tmp_path: Path) -> None:
     path = netx_file(tmp_path / "a.net", dense(WEIGHT), simulation={"Ts": 2, "tSample": 64})
     time = read_netx(path).time
     assert (time.dt, time.steps) == (0.002, 64)
+    path = netx_file(tmp_path / "b.net", dense(WEIGHT), simulation={"Ts": -1, "tSample": 0.5})
+    model = read_netx(path)
+    assert (model.time.dt, model.time.steps) == (0.001, 1)
+    assert codes(model) == ["netx.ignored", "netx.ignored"]
 
 
 def test_the_shape_of_the_input_can_be_given(tmp_path: Path) -> None:

@@ -58,6 +58,8 @@ def without(fields: dict[str, Any], name: str) -> dict[str, Any]:
         ([dense(WEIGHT, bias=np.ones(3))], "netx.shape"),
         ([dense(WEIGHT, bias=np.array([5000, 0]))], "netx.value"),
         ([dense(WEIGHT, bias=np.array([np.nan, 0]))], "netx.value"),
+        ([dense(WEIGHT, RELU, bias=np.array([1 << 20, 0]))], "netx.value"),
+        ([dense(WEIGHT, {"type": "SDNN", "sigma_output": 1}, bias=np.ones(2))], "netx.value"),
         ([dense(WEIGHT, delay=np.ones(4))], "netx.shape"),
         ([dense(WEIGHT, delay=-1)], "netx.value"),
         ([dense(WEIGHT, delay=0.5)], "netx.value"),

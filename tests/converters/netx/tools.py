@@ -75,7 +75,7 @@ def random_weights(
         signs: ``"mixed"``, ``"positive"`` or ``"negative"``.
         even: Whether they go up to 254, in steps of 2; otherwise to 127, in steps of 1.
     """
-    low, high = {"mixed": (-127, 127), "positive": (0, 127), "negative": (-127, 0)}[signs]
+    low, high = {"mixed": (-80, 127), "positive": (0, 127), "negative": (-127, 0)}[signs]
     weight = rng.integers(low, high, shape, endpoint=True)
     weight.reshape(-1)[0] = 101 if high else -101
     weight.reshape(-1)[-1] = 64 if signs == "positive" else -64
@@ -165,7 +165,7 @@ class RandomNetwork:
         name = f"layer{self._layers}"
         groups = attributes.get("groups") or 1
         shape = (*kernel, self.shape[2] // groups, filters)
-        weight = self.rng.integers(-60, 61, shape) * (2 if wide else 1)
+        weight = self.rng.integers(-40, 64, shape) * (2 if wide else 1)
         current = self._operators.Conv2D(
             self.value.delayed(1),
             weight=weight.astype(np.int8 if abs(weight).max() < 128 else np.int16),
@@ -181,9 +181,10 @@ class RandomNetwork:
         return self._builder.build()
 
     def spikes(self, samples: int = 2, rate: float = 0.3) -> Array:
-        """Input spikes."""
+        """Input spikes, or pulses of current if neurons are driven."""
         shape = self._builder.graph.inputs[0].type.shape
-        return (self.rng.random((samples, self.steps, *shape)) < rate).astype(np.int32)  # type: ignore[arg-type]
+        spikes = self.rng.random((samples, self.steps, *shape)) < rate  # type: ignore[arg-type]
+        return spikes.astype(np.int32) * (150 if self._driven else 1)
 
     def levels(self, samples: int = 2, largest: int = 40) -> Array:
         """Graded input that changes now and then."""
@@ -201,12 +202,12 @@ class RandomNetwork:
         parameters: dict[str, Any] = {}
         shape = self.shape[-1:] if bias != "neuron" else self.shape
         if bias and operator in ("CubaLIF", "CubaLI", "SigmaDelta"):
-            parameters["bias"] = self.rng.integers(-40, 60, shape).astype(np.int8)
+            parameters["bias"] = self.rng.integers(-10, 60, shape).astype(np.int8)
         if operator in ("CubaLIF", "CubaLI"):
             parameters["i_decay"] = int(self.rng.choice([4096, 2000, 300, 0]))
             parameters["v_decay"] = int(self.rng.choice([4096, 1000, 100, 0]))
         if operator == "CubaLIF":
-            parameters["threshold"] = int(self.rng.integers(20, 900))
+            parameters["threshold"] = int(self.rng.integers(5, 300))
         if operator in ("Delta", "SigmaDelta"):
             parameters["threshold"] = int(self.rng.integers(1, 4))
         return add(current, name=f"layer{self._layers}/neuron", **parameters)
