@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ from snnir.ir.graph import Graph, Node
 from snnir.ir.model import Model
 from snnir.ir.tensor import Tensor
 from snnir.ir.traversal import consumers, topological_order
-from snnir.ops.dims import WindowRule, Windows
+from snnir.ops.dims import WindowRule
 from snnir.ops.linear import window_rule
 from snnir.passes import weights
 from snnir.passes.rate.lower import HEADS
@@ -176,7 +177,8 @@ class _Search:
                 self._report(node, f"{name} = {value}", "Train with plain ReLU.")
 
     def _check_pool(self, node: Node) -> None:
-        axes = self._axes(node)
+        shape = self._image(node.inputs[0].source)
+        axes = _rule(node, shape).on(shape[:2])
         padded = any(axis.begin or axis.end or axis.reach for axis in axes)
         if padded and not node.attributes.get("count_include_pad", False):
             self._report(
@@ -211,90 +213,88 @@ class _Search:
             if moves and moves != pads:
                 self._report(node, "a convolution behind a change of layout", DEFAULT_WAY_OUT)
                 return ChainLayer(node, (), node.name, node.source, False, False)
-            converted = self._convolution(node, pads)
+            start = pads[0] if pads else node
+            converted = symmetric(node, self._image(start.inputs[0].source), pads)
         pools = node.operator in ("AveragePool2D", "GlobalAveragePool2D")
         before = tuple(n for n in moves if n not in pads)
         return ChainLayer(converted, before, node.name, node.source, pools, False)
 
-    def _axes(self, node: Node) -> tuple[Windows, ...]:
-        shape = self.types[node.inputs[0].source].shape
-        lengths = [int(length) for length in shape[:2]]
-        return self._rule(node).on(lengths)
+    def _image(self, value: str) -> tuple[int, ...]:
+        return tuple(int(length) for length in self.types[value].shape)
 
-    def _rule(self, node: Node) -> WindowRule:
-        defaults = {
-            "strides": (1, 1),
-            "dilations": (1, 1),
-            "padding": "valid",
-            "pads": None,
-            "ceil_mode": False,
-        }
 
-        def get(name: str) -> Any:
-            return node.attributes.get(name, defaults[name])
+def _rule(node: Node, shape: Sequence[int]) -> WindowRule:
+    """How the windows of a node on images of a shape lie."""
+    defaults = {
+        "strides": (1, 1),
+        "dilations": (1, 1),
+        "padding": "valid",
+        "pads": None,
+        "ceil_mode": False,
+    }
 
-        if node.operator == "AveragePool2D":
-            size: Any = node.attributes["pool_size"]
-            strides: Any = node.attributes.get("strides") or size
-            return WindowRule(
-                tuple(size), tuple(strides), (1, 1), get("padding"), get("pads"), get("ceil_mode")
-            )
-        return window_rule(get, node.parameters["weight"].shape[:2])
+    def get(name: str) -> Any:
+        return node.attributes.get(name, defaults[name])
 
-    def _convolution(self, node: Node, pads: list[Node]) -> Node:
-        shape = self.types[pads[0].inputs[0].source if pads else node.inputs[0].source].shape
-        lengths = [int(length) for length in self.types[node.inputs[0].source].shape[:2]]
-        channels = int(shape[-1])
-        bias = node.parameters.get("bias")
-        if node.operator == "GlobalAveragePool2D":
-            rule = WindowRule((lengths[0], lengths[1]), (1, 1), (1, 1), "valid", None)
-        else:
-            rule = self._rule(node)
-        if "weight" in node.parameters:
-            kernel = weights.weight(node)
-            if node.operator == "DepthwiseConv2D":
-                kernel = kernel.reshape(*kernel.shape[:2], 1, -1)
-        else:
-            size = math.prod(rule.sizes)
-            kernel = np.full((*rule.sizes, 1, channels), 1 / size, np.float32)
-        depthwise = node.operator != "Conv2D"
-        groups: Any = channels if depthwise else node.attributes.get("groups", 1)
-        added = self._added(pads)
-        symmetric: list[int] = []
-        dilations: list[int] = []
-        for axis, (begin_added, end_added) in enumerate(added):
-            windows = rule.along(axis, lengths[axis])
-            begin, end = windows.begin + begin_added, windows.end + end_added
-            kernel, dilation = _centred(kernel, axis, windows.dilation, begin, end)
-            symmetric += [max(begin, end)] * 2
-            dilations.append(dilation)
-        parameters = {"weight": Tensor.from_array(kernel.astype(np.float32))}
-        if bias is not None:
-            parameters["bias"] = bias
-        return Node(
-            node.name,
-            "ann.Conv2D",
-            list(node.inputs),
-            ("y",),
-            {
-                "strides": tuple(rule.strides),
-                "dilations": tuple(dilations),
-                "padding": "explicit",
-                "pads": tuple(symmetric),
-                "groups": groups,
-            },
-            parameters,
-            (),
-            node.source,
+    if node.operator == "GlobalAveragePool2D":
+        return WindowRule((shape[0], shape[1]), (1, 1), (1, 1), "valid", None)
+    if node.operator == "AveragePool2D":
+        size: Any = node.attributes["pool_size"]
+        strides: Any = node.attributes.get("strides") or size
+        return WindowRule(
+            tuple(size), tuple(strides), (1, 1), get("padding"), get("pads"), get("ceil_mode")
         )
+    return window_rule(get, node.parameters["weight"].shape[:2])
 
-    @staticmethod
-    def _added(pads: list[Node]) -> list[tuple[int, int]]:
-        total = np.zeros(4, np.int64)
-        for node in pads:
-            total += np.asarray(node.attributes["pads"])
-        top, bottom, left, right = (int(n) for n in total)
-        return [(top, bottom), (left, right)]
+
+def symmetric(node: Node, shape: Sequence[int], pads: Sequence[Node] = ()) -> Node:
+    """A node on images as ``ann.Conv2D`` with padding that is equal at both ends. Exact.
+
+    Args:
+        node: Conv2D, DepthwiseConv2D, AveragePool2D or GlobalAveragePool2D; pooling without
+            padding, or with padding that counts.
+        shape: Height, width and channels of the image that arrives at it.
+        pads: ``ZeroPad2D`` before it; ``shape`` is without them.
+    """
+    rule = _rule(node, shape)
+    if "weight" in node.parameters:
+        kernel = weights.weight(node)
+        if node.operator == "DepthwiseConv2D":
+            kernel = kernel.reshape(*kernel.shape[:2], 1, -1)
+    else:
+        kernel = np.full((*rule.sizes, 1, shape[2]), 1 / math.prod(rule.sizes), np.float32)
+    groups = node.attributes.get("groups", 1) if node.operator == "Conv2D" else shape[2]
+    added = np.zeros(4, np.int64)
+    for pad in pads:
+        added += np.asarray(pad.attributes["pads"])
+    symmetric_pads: list[int] = []
+    dilations: list[int] = []
+    for axis in range(2):
+        before, after = (int(n) for n in added[2 * axis : 2 * axis + 2])
+        windows = rule.along(axis, shape[axis] + before + after)
+        begin, end = windows.begin + before, windows.end + after
+        kernel, dilation = _centred(kernel, axis, windows.dilation, begin, end)
+        symmetric_pads += [max(begin, end)] * 2
+        dilations.append(dilation)
+    parameters = {"weight": Tensor.from_array(kernel.astype(np.float32))}
+    if "bias" in node.parameters:
+        parameters["bias"] = node.parameters["bias"]
+    return Node(
+        node.name,
+        "ann.Conv2D",
+        list(node.inputs),
+        ("y",),
+        {
+            "strides": tuple(rule.strides),
+            "dilations": tuple(dilations),
+            "padding": "explicit",
+            "pads": tuple(symmetric_pads),
+            "groups": groups,
+        },
+        parameters,
+        (),
+        node.source,
+    )
 
 
 def _centred(kernel: Array, axis: int, dilation: int, begin: int, end: int) -> tuple[Array, int]:

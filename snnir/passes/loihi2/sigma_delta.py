@@ -34,6 +34,8 @@ from snnir.passes import weights
 from snnir.passes.loihi2.chain import Chain, ChainLayer, find_chain
 from snnir.passes.loihi2.report import LoweredLayer, headroom
 from snnir.passes.quantise.scales import (
+    AUTO,
+    Choice,
     Scale,
     clipped,
     integers,
@@ -91,15 +93,15 @@ class _Quantised:
 
 
 def lower_chain(
-    model: Model, calibration: Mapping[str, Array], bits: int, scale: Scale
-) -> tuple[Model, list[LoweredLayer]]:
-    """The network of sigma-delta neurons, and what became of each layer.
+    model: Model, calibration: Mapping[str, Array], bits: int, scale: Choice
+) -> tuple[Model, list[LoweredLayer], Scale]:
+    """The network of sigma-delta neurons, what became of each layer, and the scale in use.
 
     Args:
         model: A canonical model of domain ``ann``.
         calibration: Samples for its input.
         bits: Bits of a weight, 2 to 8.
-        scale: How the range of the weights is chosen.
+        scale: How the range of the weights is chosen; ``"auto"``: as measures best.
 
     Raises:
         CapabilityError: With every node that does not fit.
@@ -115,9 +117,13 @@ def lower_chain(
                 "a static input, which is sent once",
             )
         )
-    quantiser = _Quantiser(chain, _start(chain, entry, calibration[entry.name]), bits, scale)
-    start, layers = quantiser.run(_grain(entry, chain))
-    return _build(model, chain, start, layers), [layer.report for layer in layers]
+    samples = _start(chain, entry, calibration[entry.name])
+    tried: list[tuple[Scale, float, list[_Quantised]]] = []
+    for method in AUTO if scale == "auto" else (scale,):
+        found = _Quantiser(chain, samples, bits, method).run(_grain(entry, chain))
+        tried.append((method, *found))
+    used, start, layers = min(tried, key=lambda each: each[2][-1].report.error)
+    return _build(model, chain, start, layers, bits), [each.report for each in layers], used
 
 
 def _start(chain: Chain, entry: GraphInput, samples: Array) -> Array:
@@ -272,7 +278,7 @@ class _Quantiser:
 # The graph -----------------------------------------------------------------------------------
 
 
-def _build(model: Model, chain: Chain, start: float, layers: list[_Quantised]) -> Model:
+def _build(model: Model, chain: Chain, start: float, layers: list[_Quantised], bits: int) -> Model:
     graph = model.graph
     builder = GraphBuilder(
         graph.name, dt=model.time.dt, steps=len(layers) + 1, metadata=model.metadata
@@ -289,7 +295,7 @@ def _build(model: Model, chain: Chain, start: float, layers: list[_Quantised]) -
         name=_free(builder, f"{entry.name}.message"),
     )
     for layer, done in zip(chain.layers, layers, strict=True):
-        value = _connect(builder, value, layer, done)
+        value = _connect(builder, value, layer, done, bits)
         last = layer is chain.layers[-1]
         if last:
             value = builder.loihi2.Sigma(value, name=layer.name, source=layer.source)
@@ -333,11 +339,9 @@ def _connect(builder: GraphBuilder, value: Value, layer: ChainLayer, done: _Quan
             )
         if len(image) > 1:
             value = builder.loihi2.Flatten(value, name=_free(builder, f"{name}.flat"))
-        stored, exponent = _stored(weight)
         synapse: Value = builder.loihi2.Dense(
             value.delayed(1),
-            weight=stored,
-            weight_exp=exponent,
+            **dense_arguments(weight, bits),
             name=_free(builder, name),
             source=node.source,
         )
@@ -367,11 +371,20 @@ def _rows(layer: ChainLayer, image: tuple[int, ...]) -> Array:
     return row[np.ascontiguousarray(numbers.transpose(0, 3, 1, 2)).reshape(-1).astype(np.int64)]
 
 
-def _stored(weight: Array) -> tuple[Array, int]:
-    """Weights as the chip stores them, and their exponent: signed ones lie on the even grid."""
-    mixed = weight.min() < 0 < weight.max()
-    factor = 2 if mixed else 1
-    return (factor * weight).astype(np.int16), -1 if mixed else 0
+def dense_arguments(weight: Array, bits: int) -> dict[str, Any]:
+    """Parameters and attributes of a ``loihi2.Dense`` with these integer weights.
+
+    The chip stores the upper bits of 8, and signed weights on the even grid; the exponent takes
+    the shift back.
+    """
+    mixed = bool(weight.min() < 0 < weight.max())
+    used = max(int(np.abs(weight).max()).bit_length() + mixed, bits)
+    shift = 8 - used + mixed
+    return {
+        "weight": (weight.astype(np.int64) << shift).astype(np.int16),
+        "weight_exp": -shift,
+        "num_weight_bits": used,
+    }
 
 
 def value_name(value: Value) -> str:

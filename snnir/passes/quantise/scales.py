@@ -12,6 +12,13 @@ Array = npt.NDArray[Any]
 
 Scale = Literal["max", "percentile", "mse", "output", "power-of-two"]
 SCALES: Final[tuple[Scale, ...]] = ("max", "percentile", "mse", "output", "power-of-two")
+Choice = Literal["auto", "max", "percentile", "mse", "output", "power-of-two"]
+
+AUTO: Final[tuple[Scale, ...]] = ("max", "mse", "output")
+"""Of these ``"auto"`` takes the one with the smallest error on the calibration samples: with
+weights of 8 bits that is mostly one of the first two, with 4 bits the last. Without samples it is
+``"mse"``."""
+
 
 FRACTIONS: Final = (
     1.0,
