@@ -325,7 +325,9 @@ def _build(model: Model, chain: Chain, start: float, layers: list[_Quantised], b
     return builder.build()
 
 
-def _connect(builder: GraphBuilder, value: Value, layer: ChainLayer, done: _Quantised) -> Value:
+def _connect(
+    builder: GraphBuilder, value: Value, layer: ChainLayer, done: _Quantised, bits: int
+) -> Value:
     """The synapse of a layer; behind an image it is flattened in the order of the chip's tools."""
     node, weight = layer.node, done.weight
     name = layer.node.name if layer.node.name != layer.name else f"{layer.name}.synapse"
