@@ -27,12 +27,13 @@ import numpy.typing as npt
 
 from snnir.errors import CapabilityError, Diagnostic
 from snnir.ir.builder import GraphBuilder, Value
-from snnir.ir.graph import GraphInput, Node
+from snnir.ir.graph import GraphInput
 from snnir.ir.model import Model
 from snnir.ir.types import Timing
 from snnir.passes import weights
-from snnir.passes.loihi2.chain import Chain, ChainLayer, find_chain
+from snnir.passes.loihi2.chain import Chain, find_chain
 from snnir.passes.loihi2.report import LoweredLayer, headroom
+from snnir.passes.loihi2.synapses import connect, copied, free_name
 from snnir.passes.quantise.scales import (
     AUTO,
     Choice,
@@ -117,7 +118,7 @@ def lower_chain(
                 "a static input, which is sent once",
             )
         )
-    samples = _start(chain, entry, calibration[entry.name])
+    samples = arriving(chain, entry, calibration[entry.name])
     tried: list[tuple[Scale, float, list[_Quantised]]] = []
     for method in AUTO if scale == "auto" else (scale,):
         found = _Quantiser(chain, samples, bits, method).run(_grain(entry, chain))
@@ -126,7 +127,7 @@ def lower_chain(
     return _build(model, chain, start, layers, bits), [each.report for each in layers], used
 
 
-def _start(chain: Chain, entry: GraphInput, samples: Array) -> Array:
+def arriving(chain: Chain, entry: GraphInput, samples: Array) -> Array:
     """What arrives at the first layer."""
     values: Array = np.asarray(samples).astype(np.float32)
     if entry.scale is not None:
@@ -287,15 +288,15 @@ def _build(model: Model, chain: Chain, start: float, layers: list[_Quantised], b
     builder.graph.inputs.append(entry)
     builder.types[entry.name] = entry.value_type
     for node in chain.before:
-        _copy(builder, node, [Value(b.source) for b in node.inputs])
+        copied(builder, node, [Value(b.source) for b in node.inputs])
     value: Value = builder.loihi2.SendOnce(
         builder.loihi2.Quantize(
-            Value(chain.entry), scale=start, name=_free(builder, f"{entry.name}.quantised")
+            Value(chain.entry), scale=start, name=free_name(builder, f"{entry.name}.quantised")
         ),
-        name=_free(builder, f"{entry.name}.message"),
+        name=free_name(builder, f"{entry.name}.message"),
     )
     for layer, done in zip(chain.layers, layers, strict=True):
-        value = _connect(builder, value, layer, done, bits)
+        value = connect(builder, value, layer, done.weight, bits)
         last = layer is chain.layers[-1]
         if last:
             value = builder.loihi2.Sigma(value, name=layer.name, source=layer.source)
@@ -306,112 +307,20 @@ def _build(model: Model, chain: Chain, start: float, layers: list[_Quantised], b
                 name=layer.name,
                 source=layer.source,
             )
-    answer = layers[-1]
+    answer, name = layers[-1], chain.layers[-1].name
     numbers = builder.loihi2.Dequantize(
-        value, scale=1 / (STATE * answer.scale), name=_free(builder, f"{value_name(value)}.number")
+        value, scale=1 / (STATE * answer.scale), name=free_name(builder, f"{name}.number")
     )
-    final = builder.snn.FinalPotential(numbers, name=_free(builder, f"{value_name(value)}.final"))
+    final = builder.snn.FinalPotential(numbers, name=free_name(builder, f"{name}.final"))
     if np.any(answer.bias):
         final = builder.ann.Bias(
             final,
             bias=(answer.bias / answer.scale).astype(np.float32),
-            name=_free(builder, f"{value_name(value)}.bias"),
+            name=free_name(builder, f"{name}.bias"),
         )
     known = {chain.exit: final}
     for node in chain.after:
-        known[node.values()[0]] = _copy(builder, node, [known[b.source] for b in node.inputs])
+        known[node.values()[0]] = copied(builder, node, [known[b.source] for b in node.inputs])
     output = graph.outputs[0]
     builder.output(output.name, known[output.value], labels=output.labels)
     return builder.build()
-
-
-def _connect(
-    builder: GraphBuilder, value: Value, layer: ChainLayer, done: _Quantised, bits: int
-) -> Value:
-    """The synapse of a layer; behind an image it is flattened in the order of the chip's tools."""
-    node, weight = layer.node, done.weight
-    name = layer.node.name if layer.node.name != layer.name else f"{layer.name}.synapse"
-    if node.operator == "Dense":
-        image = builder.types[value.name].shape
-        if len(image) == 3:
-            order = _rows(layer, tuple(int(n) for n in image))
-            weight = weight[order]
-            value = builder.loihi2.Permute(
-                value, axes=(2, 0, 1), name=_free(builder, f"{name}.chw")
-            )
-        if len(image) > 1:
-            value = builder.loihi2.Flatten(value, name=_free(builder, f"{name}.flat"))
-        synapse: Value = builder.loihi2.Dense(
-            value.delayed(1),
-            **dense_arguments(weight, bits),
-            name=_free(builder, name),
-            source=node.source,
-        )
-        return synapse
-    pads: Any = node.attributes["pads"]
-    convolved: Value = builder.loihi2.Conv2D(
-        value.delayed(1),
-        weight=weight.astype(np.int16),
-        strides=node.attributes["strides"],
-        dilations=node.attributes["dilations"],
-        groups=node.attributes["groups"],
-        pads=(pads[0], pads[2]),
-        name=_free(builder, name),
-        source=node.source,
-    )
-    return convolved
-
-
-def _rows(layer: ChainLayer, image: tuple[int, ...]) -> Array:
-    """For each input of the chip's flattened order, the row of the weights that it belongs to."""
-    numbers: Array = np.arange(int(np.prod(image)), dtype=np.float32).reshape(1, *image)
-    places = numbers
-    for node in layer.before:
-        places = apply(node, [places])
-    row = np.empty(places.size, np.int64)
-    row[places.reshape(-1).astype(np.int64)] = np.arange(places.size)
-    return row[np.ascontiguousarray(numbers.transpose(0, 3, 1, 2)).reshape(-1).astype(np.int64)]
-
-
-def dense_arguments(weight: Array, bits: int) -> dict[str, Any]:
-    """Parameters and attributes of a ``loihi2.Dense`` with these integer weights.
-
-    The chip stores the upper bits of 8, and signed weights on the even grid; the exponent takes
-    the shift back.
-    """
-    mixed = bool(weight.min() < 0 < weight.max())
-    used = max(int(np.abs(weight).max()).bit_length() + mixed, bits)
-    shift = 8 - used + mixed
-    return {
-        "weight": (weight.astype(np.int64) << shift).astype(np.int16),
-        "weight_exp": -shift,
-        "num_weight_bits": used,
-    }
-
-
-def value_name(value: Value) -> str:
-    """Name of the node that a value comes from."""
-    return value.name.partition(":")[0]
-
-
-def _copy(builder: GraphBuilder, node: Node, inputs: list[Value]) -> Value:
-    ports: dict[str, list[Value]] = {}
-    for binding, value in zip(node.inputs, inputs, strict=True):
-        ports.setdefault(binding.port, []).append(value)
-    added: Value = builder.add(
-        node.op,
-        name=_free(builder, node.name),
-        source=node.source,
-        **ports,
-        **node.attributes,
-        **node.parameters,
-    )
-    return added
-
-
-def _free(builder: GraphBuilder, name: str) -> str:
-    graph, number, free = builder.graph, 1, name
-    while free in graph.nodes or graph.input(free):
-        number += 1
-        free = f"{name}{number}"
-    return free
