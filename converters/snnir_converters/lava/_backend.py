@@ -30,7 +30,7 @@ from snnir.runtime.backend import (
     state_names,
 )
 from snnir_converters._hdf5 import write_hdf5
-from snnir_converters.lava._process import PACKAGES, require_lava, run_job
+from snnir_converters.lava._process import require_lava, run_job
 from snnir_converters.lava._worker import Job
 from snnir_converters.netx._chain import Chain
 from snnir_converters.netx._target import Emission, describe
@@ -78,20 +78,23 @@ class LavaBackend:
         raise_errors(check(model), ModelError)
         emission = describe(model)
         raise_errors(emission.findings, CapabilityError)
-        require_lava()
-        return LavaPrepared(model, emission, float(timeout))
+        versions = require_lava()
+        return LavaPrepared(model, emission, float(timeout), versions)
 
 
 class LavaPrepared:
     """A model in Lava."""
 
-    def __init__(self, model: Model, emission: Emission, timeout: float) -> None:
+    def __init__(
+        self, model: Model, emission: Emission, timeout: float, versions: Mapping[str, str]
+    ) -> None:
         if emission.chain is None:
             raise CapabilityError(emission.findings)
         self._model = model
         self._content = emission.content
         self._chain: Chain = emission.chain
         self._timeout = timeout
+        self._versions = versions
         self._types = infer(model)
         self._states = state_names(model)
         self._records = dict(_records(self._chain, self._states))
@@ -126,7 +129,7 @@ class LavaPrepared:
             recorded={name: found[wanted[name]] for name in record},
             steps=steps,
             backend=LavaBackend.name,
-            details={**PACKAGES, "seconds": seconds},
+            details={**self._versions, "seconds": seconds},
         )
 
     def _split(self, wanted: set[str]) -> tuple[set[str], set[str]]:

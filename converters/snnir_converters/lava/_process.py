@@ -28,15 +28,19 @@ _POLL_S: Final = 0.2
 _GRACE_S: Final = 3.0
 
 
-def require_lava() -> None:
+def require_lava() -> dict[str, str]:
     """Check that Lava is installed, without importing it.
 
+    Returns:
+        Installed version of each package.
+
     Raises:
-        MissingDependency: If it is not.
+        MissingDependency: If one is not installed.
     """
+    found: dict[str, str] = {}
     for package, version in PACKAGES.items():
         try:
-            metadata.version(package)
+            found[package] = metadata.version(package)
         except metadata.PackageNotFoundError as error:
             raise MissingDependency(
                 Diagnostic(
@@ -47,6 +51,7 @@ def require_lava() -> None:
                     hint='pip install "snnir[lava]"; pip install --no-deps lava-dl==0.6.0',
                 )
             ) from error
+    return found
 
 
 class LavaProcess:

@@ -18,7 +18,7 @@ import os
 import sys
 import traceback
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -31,8 +31,11 @@ Array = npt.NDArray[Any]
 MAX_STEPS: Final = 64
 """Most steps between two signs of life."""
 
-STATES: Final = ("u", "v", "sigma", "act", "residue", "error", "a_buff", "a_buf")
-"""Variables that change during a run: of neurons, then of synapses."""
+STATES: Final = ("u", "v", "sigma", "act", "residue", "a_buff", "a_buf")
+"""Variables that change during a run, initially 0: of neurons, then of synapses."""
+
+_PATH: Final = "snnir_path"
+"""The parameter of a recorder that says where to."""
 
 _STAND_INS: Final = (
     "torch",
@@ -92,45 +95,101 @@ def run(folder: Path, report: Callable[[str], None]) -> None:
     line = np.moveaxis(inputs.reshape(total, *inputs.shape[2:]), 0, -1).astype(np.int32)
     source = io.source.RingBuffer(data=line)
     source.s_out.connect(network.in_layer.neuron.a_in if job.drives_neurons else network.inp)
-    recorders = []
-    for layer, name in job.record:
+    for number, (layer, name) in enumerate(job.record):
         block = network.layers[layer]
+        shape = tuple(block.out.shape)
+        path = folder / f"{number}.npy"
+        np.save(path, np.zeros((samples, steps, *shape), np.int32))
         if name == "s":
-            sink = io.sink.RingBuffer(shape=tuple(block.out.shape), buffer=total)
+            sink = io.sink.RingBuffer(shape=shape, buffer=1)
             block.out.connect(sink.a_in)
         else:
-            sink = io.sink.Read(buffer=total)
+            sink = io.sink.Read(buffer=1)
             sink.connect_var(getattr(block.neuron, name))
-        recorders.append(sink)
-    states = list(_states(network))
-    config = Loihi2SimCfg(select_tag="fixed_pt")
-    at = 0
-    while at < total:
-        pause = min(at + MAX_STEPS, (at // steps + 1) * steps)
-        source.run(condition=RunSteps(num_steps=pause - at), run_cfg=config)
-        at = pause
+        sink.proc_params[_PATH] = path
+    models = {**_recorders(io.sink), **_resetting(steps)}
+    config = Loihi2SimCfg(select_tag="fixed_pt", exception_proc_model_map=models)
+    for at in range(0, total, MAX_STEPS):
+        condition = RunSteps(num_steps=min(MAX_STEPS, total - at))
+        source.run(condition=condition, run_cfg=config)
         report(f"at {at}")
-        for state in states if at % steps == 0 and at < total else ():
-            state.set(np.broadcast_to(state.init, state.shape))
-    for number, sink in enumerate(recorders):
-        recorded = np.moveaxis(np.asarray(sink.data.get()), -1, 0).astype(np.int32)
-        np.save(folder / f"{number}.npy", recorded.reshape(samples, steps, *recorded.shape[1:]))
     source.stop()
 
 
-def _states(network: Any) -> Iterator[Any]:
-    """All variables that change during a run.
+def _resetting(steps: int) -> dict[Any, Any]:
+    """Lava's models of neurons and synapses, which start anew with every sample.
 
-    To set them back between samples is as good as another run: at the end of a step nothing is
-    under way between processes. The intervals at which neurons can reset themselves would leave
-    the spikes that synapses hold back.
+    At the end of a step nothing is under way between processes, so this is as good as a new run.
+    The interval at which ``LIFReset`` resets itself is not: it leaves the spikes that synapses
+    hold back, and there is none for sigma-delta neurons.
     """
-    for block in network.layers:
-        for name in ("synapse", "synapse_rec", "neuron"):
-            process = getattr(block, name, None)
-            for variable in () if process is None else process.vars:
-                if variable.name in STATES:
-                    yield variable
+    from lava.proc.conv.models import Conv, PyConvModelFixed
+    from lava.proc.dense.models import (
+        DelayDense,
+        Dense,
+        PyDelayDenseModelBitAcc,
+        PyDenseModelBitAcc,
+    )
+    from lava.proc.lif.models import LIF, PyLifModelBitAcc
+    from lava.proc.sdn import models as sdn
+
+    found = {
+        LIF: PyLifModelBitAcc,
+        Dense: PyDenseModelBitAcc,
+        DelayDense: PyDelayDenseModelBitAcc,
+        Conv: PyConvModelFixed,
+        sdn.Delta: sdn.PyDeltaModelFixed,
+        sdn.SigmaDelta: sdn.PySigmaDeltaModelFixed,
+        sdn.Sigma: sdn.PySigmaModelFixed,
+    }
+
+    def resetting(model: Any) -> Any:
+        class Resetting(model):  # type: ignore[misc]
+            """The model, with all of its states set to 0 before the first step of a sample."""
+
+            def run_spk(self) -> None:
+                if (self.time_step - 1) % steps == 0:
+                    for name in STATES:
+                        if hasattr(self, name):
+                            setattr(self, name, np.zeros_like(getattr(self, name)))
+                super().run_spk()
+
+        return Resetting
+
+    return {process: resetting(model) for process, model in found.items()}
+
+
+def _recorders(sink: Any) -> dict[Any, Any]:
+    """What records, by what it takes the place of.
+
+    Lava's own recorders keep everything, and hand it over number by number: that takes longer
+    than the run. These write to files.
+    """
+    fixed_sink: Any = sink.PyReceiveModelFixed
+    fixed_read: Any = sink.PyReadFixed
+
+    class FileSink(fixed_sink):  # type: ignore[misc]
+        """Writes what a port receives."""
+
+        def run_spk(self) -> None:
+            _row(self)[...] = self.a_in.recv()
+
+    class FileRead(fixed_read):  # type: ignore[misc]
+        """Writes a variable at the end of every step."""
+
+        def run_post_mgmt(self) -> None:
+            _row(self)[...] = self.state.read()
+
+    return {sink.RingBuffer: FileSink, sink.Read: FileRead}
+
+
+def _row(model: Any) -> Array:
+    """Where a recorder writes what it has in this step."""
+    if not hasattr(model, "line"):
+        mapped = np.load(model.proc_params[_PATH], mmap_mode="r+")
+        model.line = mapped.reshape(-1, *mapped.shape[2:])
+    row: Array = model.line[model.time_step - 1]
+    return row
 
 
 def _watch_actors(folder: Path) -> Callable[[], None]:

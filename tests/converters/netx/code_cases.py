@@ -146,7 +146,7 @@ def _(folder: Path) -> Iterable[Diagnostic]:
 def _(folder: Path) -> None:
     made = network()
     model, x = made.model(), made.spikes()
-    LavaPrepared(model, describe(model), 1.0).run(x, record=["layer1/synapse"])
+    LavaPrepared(model, describe(model), 1.0, {}).run(x, record=["layer1/synapse"])
 
 
 @raises("lava.failed", RunError)

@@ -45,7 +45,9 @@ def set_parameter(model: Model, name: str, parameter: str, value: Any) -> None:
 # What comes back -----------------------------------------------------------------------------
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(st.integers(0, 1 << 32))
 def test_what_is_written_comes_back(tmp_path: Path, seed: int) -> None:
     model, x = random_network(seed)
