@@ -27,6 +27,7 @@ from snnir.ir.model import Model
 from snnir_converters import _hdf5
 from snnir_converters.netx._file import is_netx, read_file
 from snnir_converters.netx._graph import build_model
+from snnir_converters.netx._prepare import SETTINGS, prepare
 from snnir_converters.netx._target import describe
 
 __all__ = ["FRONTEND", "TARGET", "NetXFrontend", "NetXTarget", "read_netx", "write_netx"]
@@ -135,13 +136,24 @@ class NetXTarget:
     extras: Final = "netx"
     suffixes: Final = (".net",)
     writes_folder: Final = False
-    options: Final = ()
+    options: Final = SETTINGS
 
     def prepare(
         self, model: Model, calibration: Mapping[str, Array] | None, options: Mapping[str, Any]
     ) -> Model:
-        """The model itself: it has to be of domain ``loihi2`` already."""
-        return model
+        """The model in the integers of Loihi 2.
+
+        Args:
+            model: Of domain ``loihi2``, which it then stays; or a network of ReLUs, rate-coded or
+                not, which becomes sigma-delta neurons; or a spiking one with a reset to 0.
+            calibration: Samples for each input; networks of ReLUs need them.
+            options: ``bits``, ``scale``, ``approximate``, ``steps``; see
+                :class:`~snnir.passes.loihi2.Loihi2Options`.
+
+        Raises:
+            SnnirError: If that is not possible.
+        """
+        return prepare(model, calibration, options)
 
     def check(self, model: Model) -> list[Diagnostic]:
         """All that does not fit, and (warnings) what stays with the host."""

@@ -31,7 +31,7 @@ from snnir.runtime.verify import make_example, verify
 from snnir_converters.lava import LavaBackend, _backend, _process
 from snnir_converters.lava._process import LavaProcess, stop_lava
 from snnir_converters.lava._worker import Job
-from snnir_converters.netx import read_netx
+from snnir_converters.netx import TARGET, read_netx
 from snnir_converters.netx._target import describe
 from tests.converters.netx.tools import (
     CUBA,
@@ -43,7 +43,9 @@ from tests.converters.netx.tools import (
     input_layer,
     netx_file,
     random_network,
+    recurrent_snn,
     reference,
+    relu_network,
 )
 from tests.data import shared
 
@@ -245,6 +247,18 @@ def test_the_host_does_its_part() -> None:
     recorded = assert_equal_in_lava(model, x, record)
     assert recorded["class"].sum() > 0
     assert recorded["class"].shape == (3, 3)
+
+
+def test_a_trained_recurrent_network_and_graded_input() -> None:
+    rng = np.random.default_rng(1)
+    model = TARGET.prepare(recurrent_snn(), None, {})
+    spikes = (rng.random((2, model.time.steps, 20)) < 0.3).astype(np.float32)
+    recorded = assert_equal_in_lava(model, spikes, ["cells", "readout"])
+    assert recorded["cells"].sum() > 20
+    network, samples = relu_network()
+    model = TARGET.prepare(network, samples, {})
+    # The first message of an input is a number: as a spike it would count as 1.
+    assert_equal_in_lava(model, samples["x"][:3], [])
 
 
 def test_verification_runs_in_lava() -> None:

@@ -18,6 +18,7 @@ from snnir.ir.graph import Node
 from snnir.ir.model import Model
 from snnir.ir.tensor import Tensor
 from snnir.plugins import load
+from snnir.runtime.backend import find_backend
 from snnir_converters.netx import TARGET, read_netx, write_netx
 from tests.converters.forging import h5py
 from tests.converters.netx.tools import (
@@ -25,7 +26,9 @@ from tests.converters.netx.tools import (
     effective_weights,
     everything,
     random_network,
+    recurrent_snn,
     reference,
+    relu_network,
 )
 
 
@@ -317,3 +320,51 @@ def test_what_the_host_does_is_said() -> None:
     assert {finding.code for finding in findings} == {"netx.host"}
     assert [finding.where for finding in findings] == ["graph", "input 'image'", "output 'class'"]
     assert "'quantize1'" in findings[0].found
+
+
+# From other domains ------------------------------------------------------------------------------
+
+
+def test_networks_of_relus_become_sigma_delta_networks(tmp_path: Path) -> None:
+    model, samples = relu_network()
+    ready = TARGET.prepare(model, samples, {})
+    assert [f for f in TARGET.check(ready) if f.severity == "error"] == []
+    TARGET.emit(ready, tmp_path / "a.net", bits=8)
+    kinds = [n.operator for n in read_netx(tmp_path / "a.net").graph.nodes.values()]
+    assert kinds == ["Dense", "SigmaDelta", "Dense", "Sigma"]
+    expected = find_backend().prepare(model).run(samples)["y"]
+    found = find_backend().prepare(ready).run(samples)["y"]
+    # 8 bits: half a level of 127 in each of 8 products of at most 1, and of the 6 before.
+    assert np.abs(found - expected).max() < 0.05
+
+
+def test_trained_recurrent_networks_are_carried_over(tmp_path: Path) -> None:
+    ready = TARGET.prepare(recurrent_snn(), None, {"bits": 6})
+    TARGET.emit(ready, tmp_path / "a.net")
+    found = read_netx(tmp_path / "a.net")
+    assert [n.operator for n in found.graph.nodes.values()] == [
+        "Dense",
+        "CubaLIF",
+        "Dense",
+        "Dense",
+        "CubaLI",
+    ]
+
+
+def test_a_model_of_loihi2_stays_as_it_is() -> None:
+    model, _ = random_network(0)
+    assert TARGET.prepare(model, None, {}) is model
+
+
+def test_settings_from_text() -> None:
+    settings = {setting.name: setting for setting in TARGET.options}
+    assert settings["bits"].parse("4") == 4
+    assert settings["scale"].parse("mse") == "mse"
+    assert settings["steps"].parse("32") == 32
+    assert settings["approximate"].parse("hard-reset,early-bias") == ("hard-reset", "early-bias")
+    wrong = {"bits": "9", "scale": "best", "steps": "0", "approximate": "everything"}
+    for name, text in wrong.items():
+        with pytest.raises(ValueError):
+            settings[name].parse(text)
+    with pytest.raises(CapabilityError, match="'colour'"):
+        TARGET.prepare(relu_network()[0], None, {"colour": 1})

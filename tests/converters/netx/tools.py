@@ -295,6 +295,35 @@ def sigma_delta_network(seed: int, rng: np.random.Generator) -> tuple[Model, Arr
     return made.model(), made.levels()
 
 
+# Networks of other domains ---------------------------------------------------------------------
+
+
+def relu_network() -> tuple[Model, dict[str, Any]]:
+    """Two dense layers of domain ``ann``, and samples."""
+    rng = np.random.default_rng(0)
+    b = GraphBuilder("relu")
+    x = b.input("x", [6])
+    hidden = b.ann.ReLU(b.ann.Dense(x, weight=rng.normal(0, 0.5, (6, 8)), bias=np.full(8, 0.1)))
+    b.output("y", b.ann.Dense(hidden, weight=rng.normal(0, 0.5, (8, 3))))
+    return b.build(), {"x": rng.random((50, 6), np.float32)}
+
+
+def recurrent_snn() -> Model:
+    """A spiking network as training leaves it: exponential synapses, reset to 0."""
+    rng = np.random.default_rng(0)
+    b = GraphBuilder("recurrent", steps=30)
+    spikes = b.input("spikes", [20], timing="per_step")
+    fed = b.snn.Dense(spikes, weight=rng.normal(0, 0.3, (20, 30)))
+    synapse = b.snn.ExponentialSynapse(fed, decay=0.8, name="synapse")
+    cells = b.snn.LIF(synapse, decay=0.95, reset="to_value", compare=">", name="cells")
+    back = b.snn.Dense(cells, weight=rng.normal(0, 0.1, (30, 30)))
+    b.connect(back, "synapse", "x", delay_steps=1)
+    readout = b.snn.Dense(cells, weight=rng.normal(0, 0.3, (30, 4)))
+    potential = b.snn.LeakyIntegrator(readout, decay=0.9, name="readout")
+    b.output("class", b.snn.MeanPotential(potential))
+    return b.build()
+
+
 # What networks do --------------------------------------------------------------------------------
 
 
