@@ -167,7 +167,7 @@ class LavaPrepared:
     def _entry(self, arrays: Mapping[str, Array], steps: int) -> Array:
         """What the chip is fed: (samples, steps, features)."""
         entry = self._chain.entry
-        if entry in arrays and not self._model.graph.input(entry).value_type.dtype.is_float:  # type: ignore[union-attr]
+        if entry in arrays:
             return arrays[entry]
         return self._run_host([entry], arrays, steps)[entry]
 
