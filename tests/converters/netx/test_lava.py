@@ -10,6 +10,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import asdict, replace
@@ -31,7 +33,7 @@ from snnir.runtime.verify import make_example, verify
 from snnir_converters.lava import LavaBackend, _backend, _process
 from snnir_converters.lava._process import LavaProcess, stop_lava
 from snnir_converters.lava._worker import Job
-from snnir_converters.netx import TARGET, read_netx
+from snnir_converters.netx import TARGET, read_netx, write_netx
 from snnir_converters.netx._target import describe
 from tests.converters.netx.tools import (
     CUBA,
@@ -291,6 +293,56 @@ def test_what_lava_cannot_run_is_refused() -> None:
         prepared.run(np.zeros((1, 4), np.uint8), record=["dense1"])
 
 
+PROGRAM = """
+import sys
+import numpy as np
+from snnir_converters.lava._worker import load_netx
+
+hdf5 = load_netx()
+from lava.magma.core.run_conditions import RunSteps
+from lava.magma.core.run_configs import Loihi2SimCfg
+from lava.proc import io
+
+x = np.load("x.npy")
+samples, steps, features = x.shape
+net = hdf5.Network("a.net", reset_interval=steps, reset_offset=1)
+layers = len(net)
+total = samples * steps + layers
+line = np.zeros((features, total), np.int32)
+line[:, : samples * steps] = x.reshape(-1, features).T
+source = io.source.RingBuffer(data=line)
+source.s_out.connect(net.inp)
+sink = io.sink.RingBuffer(shape=net.out.shape, buffer=total)
+net.out.connect(sink.a_in)
+net.run(RunSteps(num_steps=total), Loihi2SimCfg(select_tag="fixed_pt"))
+found = sink.data.get()[:, layers:].T.reshape(samples, steps, -1)
+net.stop()
+np.save("y.npy", found)
+"""
+"""How samples follow each other on a chip: by Lava's own interval and a window that is late by the
+number of layers."""
+
+
+@pytest.mark.slow
+def test_lavas_own_reset_interval_gives_layers_that_do_not_wait(tmp_path: Path) -> None:
+    made = RandomNetwork(11, steps=15)
+    made.feed(6)
+    made.dense(8)
+    made.dense(5, even=True)
+    made.dense(3, signs="positive")
+    model, x = made.model(), made.spikes(samples=6, rate=0.5)
+    write_netx(model, tmp_path / "a.net")
+    np.save(tmp_path / "x.npy", x)
+    command = [sys.executable, "-W", "ignore", "-c", PROGRAM]
+    subprocess.run(command, cwd=tmp_path, check=True, timeout=120)
+    # Each layer starts with the sample's first step: as if connections took no time.
+    for node in model.graph.nodes.values():
+        node.inputs = [binding._replace(delay_steps=0) for binding in node.inputs]
+    expected = reference(model, x, [])["output"]
+    assert expected.any()
+    assert np.array_equal(np.load(tmp_path / "y.npy"), expected)
+
+
 # What goes wrong -----------------------------------------------------------------------------
 
 
@@ -375,7 +427,6 @@ def test_lava_is_ended_when_it_takes_too_long() -> None:
 
 def test_the_program_itself_never_has_lava_in_it() -> None:
     import multiprocessing
-    import sys
 
     model, x = random_network(0)
     assert_equal_in_lava(model, x[:, :2], [])
