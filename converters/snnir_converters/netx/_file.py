@@ -341,7 +341,10 @@ class _LayerReader(_Fields):
         elif shape is not None:
             if kind != "conv":
                 shape = (math.prod(shape),)
-            rest = self._try(self._conv if kind == "conv" else self._dense, shape) or {}
+            synapses = self._conv if kind == "conv" else self._dense
+            rest = self._try(synapses, shape) or {}
+            if kind == "dense_rec":
+                rest["recurrent"] = self._try(self._recurrent, shape[0])
             if "bias" in self._names:
                 rest["bias"] = self._try(self._bias, shape)
         if shape is None or any(f.severity == "error" for f in self._findings[before:]):
@@ -457,25 +460,24 @@ class _LayerReader(_Fields):
 
     def _dense(self, shape: tuple[int, ...]) -> dict[str, Any]:
         fields = {"weight": self._matrix("weight", shape[0])}
-        if "weight_rec" in self._names:
-            fields["recurrent"] = self._matrix("weight_rec", shape[0])
-            if fields["recurrent"].shape != (shape[0], shape[0]):
-                found = list(fields["recurrent"].shape)
-                allowed = f"[{shape[0]}, {shape[0]}]"
-                raise self.fail("netx.shape", "'weight_rec'", f"{found}", allowed)
-        elif self._where.endswith("(dense_rec)"):
-            raise self.fail("netx.missing", "'weight_rec'", "nothing", "a dataset")
         if "delay" in self._names:
             fields["delay"] = self._delay(fields["weight"].shape)
-            if "recurrent" in fields:
-                raise self.fail(
-                    "netx.layer",
-                    "'delay'",
-                    "delays in a recurrent layer",
-                    "none",
-                    "NetX drops the exponent of its weights; delay the layer before instead.",
-                )
         return fields
+
+    def _recurrent(self, size: int) -> Array:
+        matrix = self._matrix("weight_rec", size)
+        if matrix.shape != (size, size):
+            found = f"{list(matrix.shape)}"
+            raise self.fail("netx.shape", "'weight_rec'", found, f"[{size}, {size}]")
+        if "delay" in self._names:
+            raise self.fail(
+                "netx.layer",
+                "'delay'",
+                "delays in a recurrent layer",
+                "none",
+                "NetX drops the exponent of its weights; delay the layer before instead.",
+            )
+        return matrix
 
     def _matrix(self, name: str, rows: int) -> Array:
         if isinstance(self._group.get(name), Group):
