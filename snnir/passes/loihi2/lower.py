@@ -20,7 +20,7 @@ from snnir.passes.loihi2.report import Loihi2Report, LoweredLayer
 from snnir.passes.loihi2.sigma_delta import lower_chain
 from snnir.passes.loihi2.spiking import lower_spiking
 from snnir.passes.quantise import Choice, QuantiseOptions, QuantiseReport, Scale, quantise
-from snnir.runtime.backend import find_backend, named_inputs
+from snnir.runtime.backend import check_inputs, find_backend, named_inputs
 
 Array = npt.NDArray[Any]
 
@@ -76,6 +76,8 @@ def lower_to_loihi2(
         allowed = " or ".join(map(repr, APPROXIMATIONS)) if unknown else "2 to 8 bits"
         raise UnsupportedFeature(Diagnostic("quantise.option", "loihi2 options", found, allowed))
     arrays = None if calibration is None else named_inputs(model.graph, calibration)
+    if arrays is not None:
+        check_inputs(model.graph, arrays, None, model.time.steps)
     spiking = any(node.domain == "snn" for node in model.graph.nodes.values())
     rates = spiking and is_rate_coded(model)
     if spiking and not rates:

@@ -12,13 +12,16 @@ import dataclasses
 from typing import Final
 
 import numpy as np
+import numpy.typing as npt
 
 from snnir.errors import CapabilityError, Diagnostic, raise_errors
+from snnir.infer import infer
 from snnir.ir.graph import Binding, Graph, GraphOutput, Node
 from snnir.ir.model import Model
 from snnir.ir.tensor import Tensor
-from snnir.ir.traversal import topological_order
+from snnir.ir.traversal import consumers, topological_order
 from snnir.ops import registry
+from snnir.passes.rate.lower import CHANNELWISE
 
 _GONE: Final = frozenset({"ConstantCurrent", "MeanPotential"})
 _RENAMED: Final = {"Pad2D": "ZeroPad2D", "Pad1D": "ZeroPad1D"}
@@ -74,8 +77,10 @@ def activations_of(model: Model) -> Model:
     result.outputs = [
         GraphOutput(o.name, renamed.get(o.value, o.value), o.labels) for o in model.graph.outputs
     ]
-    opsets = {"ann": _version()}
-    return dataclasses.replace(model, graph=result, opsets=opsets, examples={})
+    found = dataclasses.replace(model, graph=result, opsets={"ann": _version()}, examples={})
+    while (moved := _moved_once(found)) is not None:
+        found = dataclasses.replace(found, graph=moved)
+    return dataclasses.replace(found, graph=_without_inverse_scales(found.graph))
 
 
 def _version() -> int:
@@ -128,11 +133,88 @@ def _activation(node: Node, inputs: list[Binding]) -> list[Node]:
     if "bias" in node.parameters:
         add(f"{node.name}.bias", "Bias", bias=node.parameters["bias"])
     add(node.name, "ReLU")
-    threshold = node.parameters.get("threshold")
-    if threshold is not None:
-        reset = node.parameters.get("reset_potential")
-        worth = threshold.values().astype(np.float64)
-        if reset is not None:
-            worth = worth - reset.values().astype(np.float64)
-        add(f"{node.name}.rate", "Scale", scale=Tensor.from_array((1 / worth).astype(np.float32)))
+    rate = (1 / _worth(node)).astype(np.float32)
+    add(f"{node.name}.rate", "Scale", scale=Tensor.from_array(rate))
     return parts
+
+
+def _worth(node: Node) -> npt.NDArray[np.float64]:
+    """What a spike is worth."""
+    threshold, reset = node.parameters.get("threshold"), node.parameters.get("reset_potential")
+    worth = np.ones(()) if threshold is None else threshold.values().astype(np.float64)
+    return np.asarray(worth if reset is None else worth - reset.values().astype(np.float64))
+
+
+def _moved_once(model: Model) -> Graph | None:
+    """The graph with one scale moved behind pooling or a change of layout; None if none can be.
+
+    It meets the weights behind them there, which hold what a spike is worth: the two cancel.
+    """
+    graph = model.graph
+    uses = consumers(graph)
+    kept = {output.value for output in graph.outputs}
+    for scale in graph.nodes.values():
+        users = uses.get(scale.values()[0], [])
+        if scale.op != "ann.Scale" or len(users) != 1 or scale.values()[0] in kept:
+            continue
+        mover = users[0][0]
+        factor = scale.parameters["scale"].values()
+        if mover.operator == "Flatten":
+            shape = tuple(int(n) for n in infer(model)[mover.inputs[0].source].shape)
+            factor = np.broadcast_to(factor, shape).reshape(-1)
+        elif mover.operator not in CHANNELWISE or factor.ndim > 1:
+            continue
+        behind = dataclasses.replace(
+            scale,
+            inputs=[Binding("x", mover.values()[0])],
+            parameters={"scale": Tensor.from_array(np.ascontiguousarray(factor))},
+        )
+        before = dataclasses.replace(mover, inputs=list(scale.inputs))
+        result = Graph(graph.name, list(graph.inputs))
+        for name, node in graph.nodes.items():
+            if name == scale.name:
+                continue
+            if name == mover.name:
+                result.nodes[name], result.nodes[scale.name] = before, behind
+                continue
+            inputs = [
+                b._replace(source=scale.values()[0]) if b.source == mover.values()[0] else b
+                for b in node.inputs
+            ]
+            result.nodes[name] = dataclasses.replace(node, inputs=inputs)
+        result.outputs = [
+            dataclasses.replace(o, value=scale.values()[0]) if o.value == mover.values()[0] else o
+            for o in graph.outputs
+        ]
+        return result
+    return None
+
+
+def _without_inverse_scales(graph: Graph) -> Graph:
+    """The graph without scales that undo each other."""
+    uses = consumers(graph)
+    kept = {output.value for output in graph.outputs}
+    gone: dict[str, str] = {}
+    for node in graph.nodes.values():
+        users = uses.get(node.values()[0], [])
+        if node.operator != "Scale" or len(users) != 1 or node.values()[0] in kept:
+            continue
+        user = users[0][0]
+        if user.operator != "Scale":
+            continue
+        factors = [each.parameters["scale"].values().astype(np.float64) for each in (node, user)]
+        # Two float32 whose product is 1 but for their rounding.
+        if np.allclose(factors[0] * factors[1], 1.0, rtol=1e-6, atol=0):
+            gone[node.name] = gone[user.name] = ""
+            gone[user.values()[0]] = node.inputs[0].source
+
+    def renamed(value: str) -> str:
+        return gone.get(value, value)
+
+    result = Graph(graph.name, list(graph.inputs))
+    for name, node in graph.nodes.items():
+        if name not in gone:
+            inputs = [b._replace(source=renamed(b.source)) for b in node.inputs]
+            result.nodes[name] = dataclasses.replace(node, inputs=inputs)
+    result.outputs = [dataclasses.replace(o, value=renamed(o.value)) for o in graph.outputs]
+    return result
