@@ -173,6 +173,12 @@ CODES: Final[dict[str, CodeInfo]] = {
         "the method cannot carry this over",
         "Replace the activation, e.g. by ReLU, and train again.",
     ),
+    "quantise.option": CodeInfo("quantisation has no such setting", "Choose another value."),
+    "quantise.nothing": CodeInfo("there is nothing to quantise", "Give a model with weights."),
+    "loihi2.unsupported": CodeInfo(
+        "neurons and synapses of Loihi 2 cannot carry this out exactly",
+        "Change the layer and train again.",
+    ),
     "plugin.missing-dependency": CodeInfo("a package is not installed", "Install it."),
     # HDF5 --------------------------------------------------------------------------------
     "hdf5.malformed": CodeInfo("the HDF5 data is damaged", _DAMAGED),

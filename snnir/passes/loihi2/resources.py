@@ -17,7 +17,7 @@ import numpy.typing as npt
 from snnir.infer import Types, infer
 from snnir.ir.graph import Node
 from snnir.ir.model import Model
-from snnir.ir.traversal import producer, topological_order
+from snnir.ir.traversal import producer
 from snnir.ops.loihi2.synapses import MAX_DELAY
 from snnir.ops.registry import find
 from snnir.runtime.evaluate import bind
@@ -157,7 +157,7 @@ def resources(model: Model, samples: Mapping[str, Array] | None = None) -> Resou
         SnnirError: If the model or the samples are not in order.
     """
     types = infer(model)
-    order, _ = topological_order(model.graph)
+    order = list(model.graph.nodes.values())
     nodes = [n for n in order if n.domain == "loihi2" and n.operator in NEURONS]
     recorded: dict[str, Array] = {}
     count = 0
