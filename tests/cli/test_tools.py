@@ -105,7 +105,8 @@ def test_plugins_are_listed_without_being_imported(run: Run, install: Install) -
     report = json.loads(run("plugins", "--json")[1])
     assert {"name": "snn", "object": "", "package": "snnir"} in report["ops"]
     assert {"name": "reference", "object": "", "package": "snnir"} in report["backends"]
-    assert report["targets"] == [{"name": "chip", "object": "acme:Target", "package": "acme 1.0"}]
+    chip = {"name": "chip", "object": "acme:Target", "package": "acme 1.0"}
+    assert chip in report["targets"]
 
 
 def test_plugins_load_says_which_do_not(run: Run, install: Install) -> None:
