@@ -14,11 +14,11 @@ import keras
 import numpy as np
 
 import snnir
-from snnir.convert import read
 from snnir.errors import MissingDependency
 from snnir.ir.model import Model
 from snnir.runtime.backend import find_backend
 from snnir.testing.images import mnist
+from snnir_converters.keras import read_keras
 from snnir_converters.netx import TARGET
 
 
@@ -58,7 +58,7 @@ def main() -> None:
     network = train(train_x, images.train_y, options.epochs)
     network.save(options.folder / "cnn.keras")
 
-    ann = read(options.folder / "cnn.keras")
+    ann = read_keras(options.folder / "cnn.keras")
     model = TARGET.prepare(ann, {ann.graph.inputs[0].name: train_x[:500]}, {"bits": 8})
     for finding in TARGET.check(model):
         print(finding)

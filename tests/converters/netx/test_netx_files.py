@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 import snnir
-from snnir.convert import read
 from snnir.errors import FormatError, UnsupportedFeature
 from snnir.ir.diff import diff
 from snnir.ir.model import Model
@@ -302,8 +301,5 @@ def test_the_frontend_is_found_and_recognises_its_files(tmp_path: Path) -> None:
     assert not FRONTEND.recognises(Path(__file__))
     assert not FRONTEND.recognises(netx_file(tmp_path / "empty"))
     assert not FRONTEND.recognises(tmp_path / "absent")
-
-
-def test_converting_reads_it_like_any_network(tmp_path: Path) -> None:
-    model = read(netx_file(tmp_path / "network", dense(WEIGHT)))
-    assert [node.op for node in model.graph.nodes.values()] == ["loihi2.Dense", "loihi2.CubaLIF"]
+    kinds = [node.op for node in FRONTEND.read(path).graph.nodes.values()]
+    assert kinds == ["loihi2.Dense", "loihi2.CubaLIF"]
