@@ -529,6 +529,18 @@ def test_neurons_that_are_refused(changed: dict[str, Any], found: str) -> None:
         assert not report.exact
 
 
+def test_what_is_fed_must_be_spikes() -> None:
+    b = GraphBuilder(steps=5)
+    current = b.snn.Dense(b.snn.ConstantCurrent(b.input("x", [2])), weight=np.eye(2))
+    b.output("n", b.snn.SpikeCount(b.snn.IF(current, reset="to_value")))
+    with pytest.raises(CapabilityError) as caught:
+        lower_to_loihi2(b.build(), options=Loihi2Options(scale="max"))
+    assert "constantcurrent1" in str(caught.value) and "RateEncoder" in str(caught.value)
+    with pytest.raises(CapabilityError) as caught:
+        lower_to_loihi2(recurrent(), {"x": spikes() / 2})
+    assert "no integers" in str(caught.value)
+
+
 def test_a_threshold_of_more_than_17_bits_is_refused() -> None:
     b = GraphBuilder(steps=5)
     x = b.input("x", [2], timing="per_step")

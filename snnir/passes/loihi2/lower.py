@@ -10,7 +10,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from snnir.errors import Diagnostic, UnsupportedFeature
+from snnir.errors import CapabilityError, Diagnostic, UnsupportedFeature
 from snnir.infer import infer
 from snnir.ir.model import Model
 from snnir.passes.canonicalise import canonicalise
@@ -106,6 +106,18 @@ def lower_to_loihi2(
 def _direct(
     model: Model, arrays: Mapping[str, Array] | None, options: Loihi2Options
 ) -> tuple[Model, Loihi2Report]:
+    for entry in model.graph.inputs:
+        fed = np.asarray(0 if arrays is None else arrays[entry.name])
+        if entry.type.is_per_step and not np.array_equal(fed, np.rint(fed)):
+            raise CapabilityError(
+                Diagnostic(
+                    "loihi2.unsupported",
+                    f"input '{entry.name}'",
+                    "numbers that are no integers",
+                    "spikes, or graded spikes that are integers",
+                    "Encode the input in spikes.",
+                )
+            )
     quantised, report = quantise(model, arrays, QuantiseOptions(options.bits, options.scale))
     lowered, _ = lower_spiking(quantised, options.bits, options.approximate)
     layers = _layers(model, report)

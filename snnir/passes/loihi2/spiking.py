@@ -42,6 +42,9 @@ Array = npt.NDArray[Any]
 NEURONS: Final = frozenset({"IF", "LIF", "LeakyIntegrator"})
 SYNAPSES: Final = frozenset({"Dense", "Conv2D", "DepthwiseConv2D", "DelayedDense"})
 MOVES: Final = frozenset({"Flatten", "Reshape", "Permute"})
+SPIKING: Final = frozenset({"RateEncoder", "PoissonEncoder", "LatencyEncoder", "Delay"})
+"""Operators of the host whose output is spikes."""
+
 REFUSED_PARAMETERS: Final = {
     "initial_potential": "Train with an initial potential of 0.",
     "reset_potential": "Shift all potentials so that the reset leads to 0.",
@@ -235,6 +238,12 @@ class _Lowering:
                 move,
                 "it stands between neurons and weights",
                 "Fold it into the weights, or give it neurons of its own.",
+            )
+        if move is not None and move.operator not in NEURONS and move.operator not in SPIKING:
+            self._report(
+                move,
+                "it feeds numbers that are no spikes",
+                "Encode the input in spikes, e.g. by RateEncoder.",
             )
         weight = node.parameters["weight"]
         if weight.quantization is None:
