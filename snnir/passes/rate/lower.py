@@ -543,7 +543,7 @@ def _pooled(node: Node, arriving: Array) -> Array:
         peak = apply(node, [total])
         grown.append(peak - before)
         before = peak
-    stacked = np.stack(grown)
+    stacked: Array = np.stack(grown)
     small = np.abs(stacked).max() <= 127 and np.array_equal(stacked, np.rint(stacked))
     return stacked.astype(np.int8) if small else stacked
 
