@@ -356,7 +356,7 @@ def test_the_loss_of_a_reset_to_zero_is_small_on_a_real_network() -> None:
 
 def test_a_rate_coded_network_becomes_sigma_delta() -> None:
     model = without_softmax(cnn())
-    x = pixels(64, 9, 7, 2)
+    x = pixels(100, 9, 7, 2)
     spiking, _ = convert(model, calibration=x, steps=32)
     lowered, report = lower_to_loihi2(spiking, {"x": x})
     assert (report.route, report.exact) == ("sigma-delta", False)

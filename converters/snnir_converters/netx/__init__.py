@@ -24,6 +24,7 @@ from snnir.errors import (
     raise_errors,
 )
 from snnir.ir.model import Model
+from snnir.targets import Ready
 from snnir_converters import _hdf5
 from snnir_converters.netx._file import is_netx, read_file
 from snnir_converters.netx._graph import build_model
@@ -136,11 +137,12 @@ class NetXTarget:
     extras: Final = "netx"
     suffixes: Final = (".net",)
     writes_folder: Final = False
+    takes_original: Final = True
     options: Final = SETTINGS
 
     def prepare(
         self, model: Model, calibration: Mapping[str, Array] | None, options: Mapping[str, Any]
-    ) -> Model:
+    ) -> Ready:
         """The model in the integers of Loihi 2.
 
         Args:

@@ -12,7 +12,7 @@ from snnir.errors import CapabilityError, Diagnostic
 from snnir.ir.model import Model
 from snnir.passes.loihi2 import APPROXIMATIONS, Loihi2Options, lower_to_loihi2
 from snnir.passes.quantise import Choice
-from snnir.targets import TargetOption
+from snnir.targets import Ready, TargetOption
 from snnir_converters.netx._chain import NEURONS
 
 Array = npt.NDArray[np.generic]
@@ -68,7 +68,7 @@ SETTINGS: Final = (
 
 def prepare(
     model: Model, calibration: Mapping[str, Array] | None, options: Mapping[str, Any]
-) -> Model:
+) -> Ready:
     """The model in domain ``loihi2``: itself if it has such neurons, otherwise lowered.
 
     Raises:
@@ -83,6 +83,5 @@ def prepare(
         )
     nodes = model.graph.nodes.values()
     if any(node.domain == "loihi2" and node.operator in NEURONS for node in nodes):
-        return model
-    lowered, _ = lower_to_loihi2(model, calibration, Loihi2Options(**options))
-    return lowered
+        return Ready(model)
+    return Ready(*lower_to_loihi2(model, calibration, Loihi2Options(**options)))

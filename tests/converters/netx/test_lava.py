@@ -253,12 +253,12 @@ def test_the_host_does_its_part() -> None:
 
 def test_a_trained_recurrent_network_and_graded_input() -> None:
     rng = np.random.default_rng(1)
-    model = TARGET.prepare(recurrent_snn(), None, {})
+    model = TARGET.prepare(recurrent_snn(), None, {}).model
     spikes = (rng.random((2, model.time.steps, 20)) < 0.3).astype(np.float32)
     recorded = assert_equal_in_lava(model, spikes, ["cells", "readout"])
     assert recorded["cells"].sum() > 20
     network, samples = relu_network()
-    model = TARGET.prepare(network, samples, {})
+    model = TARGET.prepare(network, samples, {}).model
     # The first message of an input is a number: as a spike it would count as 1.
     assert_equal_in_lava(model, samples["x"][:3], [])
 

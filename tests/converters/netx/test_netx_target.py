@@ -327,7 +327,7 @@ def test_what_the_host_does_is_said() -> None:
 
 def test_networks_of_relus_become_sigma_delta_networks(tmp_path: Path) -> None:
     model, samples = relu_network()
-    ready = TARGET.prepare(model, samples, {})
+    ready = TARGET.prepare(model, samples, {}).model
     assert [f for f in TARGET.check(ready) if f.severity == "error"] == []
     TARGET.emit(ready, tmp_path / "a.net", bits=8)
     kinds = [n.operator for n in read_netx(tmp_path / "a.net").graph.nodes.values()]
@@ -339,7 +339,7 @@ def test_networks_of_relus_become_sigma_delta_networks(tmp_path: Path) -> None:
 
 
 def test_trained_recurrent_networks_are_carried_over(tmp_path: Path) -> None:
-    ready = TARGET.prepare(recurrent_snn(), None, {"bits": 6})
+    ready = TARGET.prepare(recurrent_snn(), None, {"bits": 6}).model
     TARGET.emit(ready, tmp_path / "a.net")
     found = read_netx(tmp_path / "a.net")
     assert [n.operator for n in found.graph.nodes.values()] == [
@@ -353,7 +353,7 @@ def test_trained_recurrent_networks_are_carried_over(tmp_path: Path) -> None:
 
 def test_a_model_of_loihi2_stays_as_it_is() -> None:
     model, _ = random_network(0)
-    assert TARGET.prepare(model, None, {}) is model
+    assert TARGET.prepare(model, None, {}).model is model
 
 
 def test_settings_from_text() -> None:
