@@ -542,10 +542,10 @@ def cast_cases() -> Iterator[Case]:
     )
     yield single(
         op,
-        "rounded-first",
-        "An integer that float32 cannot hold is rounded before it is scaled; without a scale.",
-        {"x": np.array([[(1 << 24) + 1, (1 << 24) + 3, -(1 << 31)]])},
-        {"y": np.array([[float(1 << 24), float((1 << 24) + 4), -float(1 << 31)]])},
+        "default-scale",
+        "Without a scale the integers themselves, up to 24 bits.",
+        {"x": np.array([[(1 << 24) - 1, -(1 << 24), 0, -1]])},
+        {"y": np.array([[float((1 << 24) - 1), -float(1 << 24), 0.0, -1.0]])},
         origin=HAND,
     )
 

@@ -302,6 +302,38 @@ def test_options_and_calibration_are_checked() -> None:
         lower_to_loihi2(cnn(), {"x": pixels(4, 9, 7, 3)})
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_weights_that_are_not_numbers_are_refused(value: float) -> None:
+    for model, node in ((cnn(), "first"), (recurrent(), "into")):
+        tensor = model.graph.nodes[node].parameters["weight"]
+        spoiled = tensor.values().copy()
+        spoiled.flat[3] = value
+        model.graph.nodes[node].parameters["weight"] = Tensor.from_array(spoiled)
+        for attempt in (lower_to_loihi2, quantise):
+            with pytest.raises(snnir.ModelError) as caught:
+                attempt(model)
+            assert caught.value.code == "value.not-finite"
+
+
+@pytest.mark.parametrize("options", [Loihi2Options(), Loihi2Options(approximate=("hard-reset",))])
+def test_strange_calibration_data(options: Loihi2Options) -> None:
+    with pytest.raises(RunError):
+        lower_to_loihi2(cnn(), {"x": pixels(0, 9, 7, 2)}, options)
+    for x in (np.zeros((3, 9, 7, 2), np.uint8), pixels(1, 9, 7, 2)):
+        lowered, _ = lower_to_loihi2(cnn(), {"x": x}, options)
+        assert snnir.check(lowered) == []
+
+
+def test_layers_without_weights_of_any_size() -> None:
+    model = cnn()
+    for name in ("deep", "logits"):
+        shape = model.graph.nodes[name].parameters["weight"].shape
+        model.graph.nodes[name].parameters["weight"] = Tensor.from_array(np.zeros(shape, "f4"))
+    lowered, _ = lower_to_loihi2(model, {"x": pixels(8, 9, 7, 2)})
+    x = pixels(4, 9, 7, 2, seed=2)
+    assert np.allclose(snnir.run(lowered, x)["class"], snnir.run(model, x)["class"], atol=1e-4)
+
+
 # Hard reset ----------------------------------------------------------------------------------
 
 

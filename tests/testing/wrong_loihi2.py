@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snnir.ops.schema import Bound, OpDef
-from tests.testing.mutants import Mutation, Step, around, output, parameter
+from tests.testing.mutants import Mutation, Step, around, parameter
 
 Array = npt.NDArray[Any]
 Inputs = Mapping[str, Any]
@@ -185,11 +185,6 @@ def half_up(step: Step, bound: Bound, inputs: Inputs, state: State) -> Outputs:
     return (np.clip(scaled, low, high).astype(np.int32),)
 
 
-def exact_first(bound: Bound, y: Array, inputs: Inputs) -> Array:
-    """The integer is not rounded before it is scaled."""
-    return inputs["x"].astype(np.float64) * bound.parameters["scale"]
-
-
 MISTAKES: list[tuple[str, str, Mutation]] = [
     *(("loihi2.CubaLIF", name, mutation) for name, mutation in (*CUBA, *FIRING)),
     *(("loihi2.CubaLI", name, mutation) for name, mutation in CUBA),
@@ -210,7 +205,6 @@ MISTAKES: list[tuple[str, str, Mutation]] = [
     ("loihi2.Conv2D", "sums of 32 bits", around(unwrapped)),
     ("loihi2.Conv2D", "sums saturate", around(saturated)),
     ("loihi2.Quantize", "halves up", around(half_up)),
-    ("loihi2.Dequantize", "not rounded first", output(exact_first)),
 ]
 """Operator, mistake, and how to make it."""
 

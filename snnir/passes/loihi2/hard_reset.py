@@ -44,8 +44,8 @@ TOP: Final = 99.9
 
 MARGIN: Final = 1.25
 MAX_BIAS: Final = 4095
-MEMORY_BYTES: Final = 1 << 28
-"""Most that the spikes of one layer take."""
+MEMORY_BYTES: Final = 1 << 26
+"""Most that the spikes of one layer take; their currents take four times as much."""
 
 
 @dataclass

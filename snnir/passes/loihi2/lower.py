@@ -10,7 +10,14 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from snnir.errors import CapabilityError, Diagnostic, UnsupportedFeature
+from snnir.check import check
+from snnir.errors import (
+    CapabilityError,
+    Diagnostic,
+    ModelError,
+    UnsupportedFeature,
+    raise_errors,
+)
 from snnir.infer import infer
 from snnir.ir.model import Model
 from snnir.passes.canonicalise import canonicalise
@@ -66,6 +73,7 @@ def lower_to_loihi2(
         The network, and what the lowering did to each layer.
 
     Raises:
+        ModelError: If the model is not valid.
         CapabilityError: With every node that cannot be carried over, and the way out.
         UnsupportedFeature: If an option is not known, or calibration data is missing.
         RunError: If the calibration data does not fit.
@@ -75,6 +83,7 @@ def lower_to_loihi2(
         found = ", ".join(map(repr, unknown)) or f"{options.bits} bits"
         allowed = " or ".join(map(repr, APPROXIMATIONS)) if unknown else "2 to 8 bits"
         raise UnsupportedFeature(Diagnostic("quantise.option", "loihi2 options", found, allowed))
+    raise_errors(check(model), ModelError)
     arrays = None if calibration is None else named_inputs(model.graph, calibration)
     if arrays is not None:
         check_inputs(model.graph, arrays, None, model.time.steps)
@@ -155,6 +164,7 @@ def _reported(
     arrays: Mapping[str, Array] | None,
     options: Loihi2Options,
 ) -> tuple[Model, Loihi2Report]:
+    raise_errors(check(lowered), CapabilityError)
     lowered.metadata["snnir.loihi2"] = f"route={route} bits={options.bits} scale={scale}"
     samples = 0 if arrays is None else len(next(iter(arrays.values())))
     report = Loihi2Report(

@@ -175,7 +175,8 @@ class _Quantiser:
             if layer.rectified:
                 exact = np.maximum(exact, 0)
         sizes = [float(np.abs(target).max(initial=0.0)) for target in self.targets]
-        self.most = [MAX_UNITS / max(size, 1e-9) for size in sizes]
+        self.most = [MAX_UNITS / (size or 1.0) for size in sizes]
+        self.most_input = MAX_UNITS * MESSAGE / (float(np.abs(samples).max(initial=0.0)) or 1.0)
 
     def run(self, grain: float | None) -> tuple[float, list[_Quantised]]:
         """Messages of an input of 1, and the layers.
@@ -207,7 +208,7 @@ class _Quantiser:
             before = found[0] * MESSAGE * most / levels * 2**every
             found.insert(0, min(before, self.most[number - 1]) if number else before)
         for number in range(len(found) - 1):
-            limit = self.most[number - 1] if number else np.inf
+            limit = self.most[number - 1] if number else self.most_input
             found[number] = min(found[number] * 2**last, limit)
         return found
 

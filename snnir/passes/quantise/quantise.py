@@ -11,7 +11,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from snnir.errors import Diagnostic, UnsupportedFeature
+from snnir.check import check
+from snnir.errors import Diagnostic, ModelError, UnsupportedFeature, raise_errors
 from snnir.ir.digest import digest
 from snnir.ir.graph import Graph, Node
 from snnir.ir.model import Model
@@ -28,7 +29,7 @@ from snnir.passes.quantise.scales import (
     rounding_error,
     unit,
 )
-from snnir.runtime.backend import find_backend
+from snnir.runtime.backend import check_inputs, find_backend, named_inputs
 
 Array = npt.NDArray[Any]
 
@@ -149,12 +150,18 @@ def quantise(
         The quantised model, without examples, and what became of each layer.
 
     Raises:
+        ModelError: If the model is not valid.
+        RunError: If the calibration data does not fit.
         UnsupportedFeature: If there is nothing to quantise, or the number of bits is not 2 to 8.
     """
     if not 2 <= options.bits <= 8:
         raise UnsupportedFeature(
             Diagnostic("quantise.option", "option 'bits'", str(options.bits), "2 to 8")
         )
+    raise_errors(check(model), ModelError)
+    if calibration is not None:
+        calibration = named_inputs(model.graph, calibration)
+        check_inputs(model.graph, calibration, None, model.time.steps)
     folded = fold_gains(model)
     groups = find_groups(folded.graph)
     if not groups:
