@@ -108,8 +108,12 @@ clean:  ## remove environments, builds and caches
 	python=$$(bash tools/find_python.sh oldest) && "$$python" -m venv --clear .venv
 	touch $@
 
+# lava-dl asks for PyTorch and more; to run .net files it needs only what lava-nc brings.
 .venv/.installed-%: .venv/.created
 	$(PYTHON) -m pip install --quiet --editable ".[$*]"
+	if [[ $* == dev ]] && $(PYTHON) -m pip show lava-nc &> /dev/null; then \
+	  $(PYTHON) -m pip install --quiet --no-deps lava-dl==0.6.0; \
+	fi
 	touch $@
 
 # The pinned generator needs an old protobuf, so it has an environment of its own.

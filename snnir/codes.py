@@ -213,6 +213,12 @@ CODES: Final[dict[str, CodeInfo]] = {
         "the target has no such option or value",
         "`snnir convert SRC -o OUT --to TARGET -O help` lists them.",
     ),
+    "quantise.option": CodeInfo("quantisation has no such setting", "Choose another value."),
+    "quantise.nothing": CodeInfo("there is nothing to quantise", "Give a model with weights."),
+    "loihi2.unsupported": CodeInfo(
+        "neurons and synapses of Loihi 2 cannot carry this out exactly",
+        "Change the layer and train again.",
+    ),
     # HDF5 --------------------------------------------------------------------------------
     "hdf5.malformed": CodeInfo("the HDF5 data is damaged", _DAMAGED),
     "hdf5.missing": CodeInfo("an HDF5 object is not there, or of another kind", _DAMAGED),
@@ -262,5 +268,71 @@ CODES: Final[dict[str, CodeInfo]] = {
     "keras.precision": _warning(
         "a layer computes in another precision than float32, which is what it now computes in",
         "Nothing has to be done; results differ by the rounding of the other precision.",
+    ),
+    # NetX and Lava -----------------------------------------------------------------------
+    "netx.not-netx": CodeInfo(
+        "this is not a NetX file",
+        "Give a .net file written by lava-dl's export_hdf5, or by `snnir convert --to netx`.",
+    ),
+    "netx.missing": CodeInfo(
+        "a NetX file lacks something that the loader needs", "Export the network again."
+    ),
+    "netx.value": CodeInfo(
+        "a NetX file holds a value that is not allowed", "Correct it where the file was made."
+    ),
+    "netx.shape": CodeInfo(
+        "shapes in a NetX file do not fit", "Correct them where the file was made."
+    ),
+    "netx.layer": CodeInfo(
+        "a layer of a NetX file cannot be carried over",
+        "Export the network without it; Lava does not load it, or skips it in silence.",
+    ),
+    "netx.neuron": CodeInfo(
+        "neurons of a NetX file cannot be carried over", "Export the network with other neurons."
+    ),
+    "netx.weights": CodeInfo(
+        "weights that NetX does not load as they are",
+        "Keep them within -127 to 127, or even within -256 to 254; not all 0.",
+    ),
+    "netx.option": CodeInfo("there is no such option", "Leave it out."),
+    "netx.fraction": _warning(
+        "numbers whose fractions NetX cuts off", "Round the numbers before exporting them."
+    ),
+    "netx.clipped": _warning(
+        "values out of range, which NetX clips",
+        "Nothing has to be done: the network has it clipped.",
+    ),
+    "netx.ignored": _warning(
+        "a field that NetX does not use",
+        "Nothing has to be done if the field may be without effect.",
+    ),
+    "netx.default": _warning(
+        "a layer has no neurons; NetX gives it integrators that never fire",
+        "Nothing has to be done if that is what is wanted.",
+    ),
+    "netx.chain": CodeInfo(
+        "this is not one chain of layers, which NetX holds",
+        "Bring the network into that form before exporting it.",
+    ),
+    "netx.unsupported": CodeInfo(
+        "this cannot be expressed in NetX",
+        "Change the node, or run the network on another backend.",
+    ),
+    "netx.range": CodeInfo(
+        "a value is out of the range that NetX and the chip have for it", "Quantise it again."
+    ),
+    "netx.host": _warning(
+        "a part of the model is not in the NetX file",
+        "Let the host do it: `snnir run --backend lava` does.",
+    ),
+    "lava.record": CodeInfo(
+        "this cannot be recorded in Lava", "Record what neurons send, or one of their states."
+    ),
+    "lava.failed": CodeInfo(
+        "a run in Lava failed", "See the message; `pip check` tells whether its versions fit."
+    ),
+    "lava.timeout": CodeInfo(
+        "there is no sign of life from Lava",
+        "Give it more time with option timeout, or fewer neurons.",
     ),
 }

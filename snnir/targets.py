@@ -7,6 +7,7 @@ chip. The target ``snnir`` is this project's own file.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from snnir import plugins
-from snnir.errors import CapabilityError, Diagnostic, PluginError, raise_errors
+from snnir.errors import (
+    CapabilityError,
+    Diagnostic,
+    PluginError,
+    SnnirWarning,
+    raise_errors,
+)
 from snnir.ir.model import Model
 
 Array = npt.NDArray[np.generic]
@@ -41,6 +48,26 @@ class TargetOption:
     default: str = ""
 
 
+class TargetReport(Protocol):
+    """What bringing a network to a target did; ``str`` gives it as readable text."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as a JSON object."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A model in a form that can be emitted.
+
+    Attributes:
+        model: The model.
+        report: What was done to it; None if nothing was.
+    """
+
+    model: Model
+    report: TargetReport | None = None
+
+
 @runtime_checkable
 class Target(Protocol):
     """Writes models for something else: entry point group ``snnir.targets``."""
@@ -62,16 +89,20 @@ class Target(Protocol):
         """Whether it writes a folder instead of a file."""
 
     @property
+    def takes_original(self) -> bool:
+        """Whether it makes its network of the original, where there is one (domain ``ann``)."""
+
+    @property
     def options(self) -> Sequence[TargetOption]:
         """Its settings."""
 
     def prepare(
         self, model: Model, calibration: Mapping[str, Array] | None, options: Mapping[str, Any]
-    ) -> Model:
+    ) -> Ready:
         """The model in a form that can be emitted: quantised, retimed, lowered.
 
         Args:
-            model: A spiking network; it is not modified.
+            model: A spiking network, or the original if the target takes that; not modified.
             calibration: Samples for each input, or None if there are none.
             options: Settings by name; those that were not given are absent.
 
@@ -98,13 +129,14 @@ class SnnirTarget:
     extras: Final = ""
     suffixes: Final = (".snnir",)
     writes_folder: Final = False
+    takes_original: Final = False
     options: Sequence[TargetOption] = ()
 
     def prepare(
         self, model: Model, calibration: Mapping[str, Array] | None, options: Mapping[str, Any]
-    ) -> Model:
+    ) -> Ready:
         """The model itself."""
-        return model
+        return Ready(model)
 
     def check(self, model: Model) -> list[Diagnostic]:
         """What is wrong with the model."""
@@ -187,25 +219,32 @@ def emit(
     *,
     calibration: Mapping[str, Array] | None = None,
     options: Mapping[str, Any] | None = None,
-) -> Model:
-    """Bring a spiking network to a target: prepare, check, write.
+) -> Ready:
+    """Bring a network to a target: prepare, check, write.
 
     Args:
-        model: The network; it is not modified.
+        model: A spiking network, or the original if the target takes that; not modified.
         path: Where to.
         target: The target.
         calibration: Samples for each input, for what the target has to calibrate.
         options: Settings of the target by name.
 
     Returns:
-        The model as it was written.
+        The model as it was written, and what was done to it.
 
     Raises:
         CapabilityError: With all that does not fit; nothing has been written.
         SnnirError: If it cannot be prepared or written.
+
+    Warns:
+        SnnirWarning: Of what the target says without refusing, e.g. what stays with the host.
     """
     settings = dict(options or {})
     ready = target.prepare(model, calibration, settings)
-    raise_errors(target.check(ready), CapabilityError)
-    target.emit(ready, Path(path), **settings)
+    findings = target.check(ready.model)
+    raise_errors(findings, CapabilityError)
+    for finding in findings:
+        if finding.severity == "warning":
+            warnings.warn(str(finding), SnnirWarning, stacklevel=2)
+    target.emit(ready.model, Path(path), **settings)
     return ready

@@ -25,11 +25,12 @@ from tests.plugins import install_plugin
 
 PLUGIN = '''
 from snnir.errors import Diagnostic
-from snnir.targets import TargetOption
+from snnir.targets import Ready, TargetOption
 
 class Listing:
     """Writes the names of the nodes."""
     name, extras, suffixes, writes_folder = "listing", "", (".list",), False
+    takes_original = False
     options = (
         TargetOption("width", "Longest name.", int, "a whole number", "10"),
         TargetOption("note", "A note.", str, "text"),
@@ -37,7 +38,7 @@ class Listing:
 
     def prepare(self, model, calibration, options):
         self.seen = calibration, options
-        return model
+        return Ready(model)
 
     def check(self, model):
         return [
@@ -91,7 +92,7 @@ def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
 
 
 def test_plugins_are_found_by_name_and_by_ending(listing: Callable[[], Any]) -> None:
-    assert target_names() == ["snnir", "listing"]
+    assert target_names()[0] == "snnir" and "listing" in target_names()
     assert isinstance(listing(), Target)
     assert target_for("net.list").name == target_for("NET.LIST").name == "listing"
     for name in ("net.snnir", "net", "net.other", "-"):

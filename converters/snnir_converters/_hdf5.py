@@ -1,4 +1,4 @@
-"""The only opener of HDF5 in this project: read-only, and guarded.
+"""The only opener of HDF5 in this project: reading is guarded, writing is whole or not at all.
 
 An HDF5 file can make its reader open other files, run plugins, allocate any amount of memory or
 follow links without end. What is read through this module does none of that:
@@ -22,7 +22,7 @@ import math
 import os
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final, NoReturn
@@ -31,6 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snnir.errors import Diagnostic, FileError, FormatError, MissingDependency, SnnirError
+from snnir.files import write_atomically
 
 Array = npt.NDArray[Any]
 
@@ -122,6 +123,28 @@ def _open(h5py: Any, file: IO[bytes], size: int, name: str, max_bytes: int) -> I
     finally:
         with guard.reading("/"):
             opened.close()
+
+
+def write_hdf5(
+    path: str | os.PathLike[str], content: Mapping[str, npt.ArrayLike | bytes], *, extra: str
+) -> None:
+    """Write an HDF5 file, whole or not at all; the same content gives the same bytes.
+
+    Args:
+        path: Where to.
+        content: Datasets by their path in the file.
+        extra: The extra of this project that installs h5py, for the message if it is absent.
+
+    Raises:
+        MissingDependency: If h5py is not installed.
+        FileError: If the file cannot be written; one that was there is unchanged.
+    """
+    h5py = _h5py(extra)
+    stream = io.BytesIO()
+    with h5py.File(stream, "w", libver="earliest") as file:
+        for name, value in content.items():
+            file.create_dataset(name, data=value, track_times=False)
+    write_atomically(path, lambda file: file.write(stream.getbuffer()))
 
 
 def _h5py(extra: str) -> Any:

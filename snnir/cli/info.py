@@ -1,6 +1,9 @@
 """Show what a model is: inputs, outputs, operators, sizes. No weight is touched.
 
-A file of many gigabytes takes no longer than a small one.
+A file of many gigabytes takes no longer than a small one. With --target loihi2 it shows what the
+network needs of a chip, layer by layer, and of which limits; where samples are given or stored
+in the model, also how many spikes or messages it sends. A model of other operators is lowered
+first.
 """
 
 from __future__ import annotations
@@ -14,17 +17,22 @@ from typing import Any, Final
 from snnir.cli.common import (
     STDIO,
     Exit,
+    UsageError,
     add_model_argument,
     load_model,
+    note,
     out,
     out_json,
     plural,
+    require_one_stdin,
     shown,
     size_text,
     table,
     type_json,
     types_of,
 )
+from snnir.cli.data import open_samples
+from snnir.errors import ModelError, raise_errors
 from snnir.infer import Types
 from snnir.ir.model import Example, Model
 from snnir.ir.printer import format_type
@@ -40,11 +48,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="also compute the digest of what the model means; this may read the weights",
     )
+    parser.add_argument(
+        "--target", choices=("loihi2",), help="show what the network needs of this chip instead"
+    )
+    parser.add_argument(
+        "--calibration",
+        metavar="DATA",
+        help="samples for --target, a .npy or .npz file; default: those stored in the model",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Show what a model is."""
+    require_one_stdin(args.model, args.calibration)
+    if args.calibration is not None and args.target is None:
+        raise UsageError("--calibration is for --target")
     model = load_model(args.model)
+    if args.target is not None:
+        return _resources(model, args)
     types = types_of(model, args)
     info = _collect(model, types, args)
     if args.json:
@@ -53,6 +74,33 @@ def run(args: argparse.Namespace) -> int:
         for line in table(_rows(model, types, info)):
             out(shown(line))
     return Exit.OK
+
+
+def _resources(model: Model, args: argparse.Namespace) -> int:
+    """Show what the network needs of a chip; 1 if it does not fit."""
+    from snnir.check import check
+    from snnir.passes.loihi2 import lower_to_loihi2, padded
+    from snnir.passes.loihi2.resources import resources
+
+    raise_errors(check(model), ModelError)
+    samples = None
+    if args.calibration is not None:
+        with open_samples(args.calibration, [entry.name for entry in model.graph.inputs]) as found:
+            samples = {name: array.read(array.shape[0]) for name, array in found.items()}
+    elif model.examples:
+        stored = model.examples[min(model.examples)]
+        samples = {name: tensor.numpy() for name, tensor in stored.inputs.items()}
+    if not any(node.domain == "loihi2" for node in model.graph.nodes.values()):
+        model, report = lower_to_loihi2(model, samples)
+        note(args, f"lowered first: {report.route}, {report.bits} bits")
+    found_resources = resources(model, None if samples is None else padded(model, samples))
+    if args.json:
+        out_json(found_resources.to_json())
+    else:
+        for line in str(found_resources).splitlines():
+            out(shown(line))
+    fits = all(needed <= limit.value for limit, needed in found_resources.limits())
+    return Exit.OK if fits else Exit.FINDINGS
 
 
 def _collect(model: Model, types: Types, args: argparse.Namespace) -> dict[str, Any]:

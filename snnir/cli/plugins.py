@@ -14,7 +14,7 @@ from snnir.cli.common import Exit, format_diagnostic, out, out_json, shown, tabl
 from snnir.errors import Diagnostic, SnnirError
 
 _BUILT_IN: Final = {
-    "ops": ("ann", "snn"),
+    "ops": ("ann", "snn", "loihi2"),
     "backends": ("reference", "layerwise"),
     "targets": ("snnir",),
 }

@@ -103,6 +103,11 @@ class GraphBuilder:
         """Adds operators of domain ``ann``."""
         return _Domain(self, "ann")
 
+    @property
+    def loihi2(self) -> Any:
+        """Adds operators of domain ``loihi2``."""
+        return _Domain(self, "loihi2")
+
     def domain(self, name: str) -> Any:
         """Adds operators of any installed domain: ``builder.domain("acme").Neuron(x)``."""
         return _Domain(self, name)

@@ -44,6 +44,8 @@ _ERROR_GROUPS: Final = {
     "example": "Stored examples",
     "run": "Running",
     "plugin": "Plugins",
+    "quantise": "Quantisation",
+    "loihi2": "Loihi 2",
     "hdf5": "HDF5 files",
     "keras": "Keras models",
 }

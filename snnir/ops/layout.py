@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
 import numpy as np
 
-from snnir.ir.types import Dim, Shape, format_shape
+from snnir.ir.types import Dim, DType, Shape, format_shape
 from snnir.ops import dims, kernels
 from snnir.ops.dims import per_axis
 from snnir.ops.schema import (
@@ -40,14 +41,29 @@ def layout_operators(domain: str) -> tuple[OpDef, ...]:
         domain: The operator set that they will belong to: ``"ann"`` or ``"snn"``.
     """
     return (
-        _flatten(domain),
-        _reshape(domain),
-        _permute(domain),
+        *moving_operators(domain),
         _concat(domain),
         *(make(domain, rank) for make in (_crop, _pad, _upsample) for rank in (1, 2)),
         _scale(domain),
         _bias(domain),
         _add(domain),
+    )
+
+
+def moving_operators(domain: str, dtype: DType = DType.FLOAT32) -> tuple[OpDef, ...]:
+    """``Flatten``, ``Reshape`` and ``Permute``.
+
+    Args:
+        domain: The operator set that they will belong to.
+        dtype: Type of the elements that they move.
+    """
+    return tuple(
+        replace(
+            opdef,
+            inputs=tuple(replace(port, dtype=dtype) for port in opdef.inputs),
+            outputs=tuple(replace(port, dtype=dtype) for port in opdef.outputs),
+        )
+        for opdef in (_flatten(domain), _reshape(domain), _permute(domain))
     )
 
 

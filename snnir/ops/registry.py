@@ -10,7 +10,7 @@ from snnir import plugins
 from snnir.errors import Diagnostic, PluginError
 from snnir.ops.schema import OpDef
 
-BUILTIN_DOMAINS: Final = ("ann", "snn")
+BUILTIN_DOMAINS: Final = ("ann", "snn", "loihi2")
 """Domains that every installation has."""
 
 
@@ -63,6 +63,10 @@ def _load(name: str) -> Domain | None:
         from snnir.ops.ann import OPERATORS as ann
 
         return Domain(name, ann)
+    if name == "loihi2":
+        from snnir.ops.loihi2 import OPERATORS as loihi2
+
+        return Domain(name, loihi2)
     definitions = plugins.load_optional("ops", name)
     if definitions is None:
         return None

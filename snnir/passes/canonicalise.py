@@ -19,8 +19,11 @@ from snnir.ir.model import Model
 from snnir.ir.tensor import Tensor
 from snnir.ir.traversal import consumers, topological_order
 from snnir.passes import weights
+from snnir.passes.lowering import free_name
 
 Array = npt.NDArray[Any]
+Free = Callable[[str], str]
+"""Gives a name that is free, near the one asked for."""
 
 
 def canonicalise(model: Model) -> Model:
@@ -53,7 +56,9 @@ def _split(graph: Graph) -> Graph:
             renamed[node.values()[0]] = inputs[0].source
             continue
         split = _SPLITS.get(node.op)
-        parts = split(copy) if split else [copy]
+        parts = [copy]
+        if split:
+            parts = split(copy, lambda name: free_name(name, graph.nodes, result.nodes))
         for part in parts:
             result.nodes[part.name] = part
         renamed[node.values()[0]] = parts[-1].values()[0]
@@ -63,10 +68,10 @@ def _split(graph: Graph) -> Graph:
     return result
 
 
-def _separable(node: Node) -> list[Node]:
+def _separable(node: Node, free: Free) -> list[Node]:
     spatial = {k: v for k, v in node.attributes.items() if k != "groups"}
     first = Node(
-        f"{node.name}.depthwise",
+        free(f"{node.name}.depthwise"),
         "ann.DepthwiseConv2D",
         list(node.inputs),
         ("y",),
@@ -96,10 +101,10 @@ def _number(node: Node, name: str, default: float) -> Array:
     return np.asarray(default if tensor is None else tensor.values(), np.float64)
 
 
-def _affine(node: Node, scale: Array, offset: Array) -> list[Node]:
+def _affine(node: Node, scale: Array, offset: Array, free: Free) -> list[Node]:
     """``x * scale + offset`` as a Scale and a Bias."""
     first = Node(
-        f"{node.name}.scale",
+        free(f"{node.name}.scale"),
         "ann.Scale",
         list(node.inputs),
         ("y",),
@@ -121,29 +126,30 @@ def _affine(node: Node, scale: Array, offset: Array) -> list[Node]:
     return [first, last]
 
 
-def _batch_norm(node: Node) -> list[Node]:
+def _batch_norm(node: Node, free: Free) -> list[Node]:
     if node.attributes.get("axis", -1) != -1:
         return [node]
     epsilon = float(node.attributes.get("epsilon", 1e-3))  # type: ignore[arg-type]
     factor = _number(node, "gamma", 1.0) / np.sqrt(_number(node, "variance", 1.0) + epsilon)
-    return _affine(node, factor, _number(node, "beta", 0.0) - _number(node, "mean", 0.0) * factor)
+    offset = _number(node, "beta", 0.0) - _number(node, "mean", 0.0) * factor
+    return _affine(node, factor, offset, free)
 
 
-def _rescale(node: Node) -> list[Node]:
-    return _affine(node, _number(node, "scale", 1.0), _number(node, "offset", 0.0))
+def _rescale(node: Node, free: Free) -> list[Node]:
+    return _affine(node, _number(node, "scale", 1.0), _number(node, "offset", 0.0), free)
 
 
-def _normalize(node: Node) -> list[Node]:
+def _normalize(node: Node, free: Free) -> list[Node]:
     factor = 1 / np.maximum(np.sqrt(_number(node, "variance", 1.0)), 1e-7)
-    return _affine(node, factor, -_number(node, "mean", 0.0) * factor)
+    return _affine(node, factor, -_number(node, "mean", 0.0) * factor, free)
 
 
-def _leaky(node: Node) -> list[Node]:
+def _leaky(node: Node, free: Free) -> list[Node]:
     slope = node.attributes.get("negative_slope", 0.3)
     return [dataclasses.replace(node, op="ann.ReLU", attributes={"negative_slope": slope})]
 
 
-_SPLITS: Final[dict[str, Callable[[Node], list[Node]]]] = {
+_SPLITS: Final[dict[str, Callable[[Node, Free], list[Node]]]] = {
     "ann.SeparableConv2D": _separable,
     "ann.BatchNorm": _batch_norm,
     "ann.Rescale": _rescale,

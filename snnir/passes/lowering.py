@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
 
 from snnir.ir.builder import GraphBuilder, Value
-from snnir.ir.graph import Graph, Node
+from snnir.ir.graph import Graph, GraphInput, Node
 from snnir.ir.traversal import consumers, topological_order
+
+Array = npt.NDArray[Any]
+Progress = Callable[[int, int], None]
+"""Is told how much is done, and how much there is."""
 
 HEADS: Final = frozenset(
     {"Softmax", "Sigmoid", "Tanh", "ReLU", "PReLU", "ELU", "SiLU", "GELU", "HardSigmoid"}
 )
 """Activations that stay as they are where nothing but the output follows."""
+
+AFTER_HEADS: Final = frozenset(
+    {"Flatten", "Reshape", "Permute", "Concat", "Add", "Subtract", "Multiply", "Scale", "Bias"}
+)
+"""Operators that may follow them there: they move elements, or combine answers."""
 
 
 @dataclass
@@ -39,15 +51,47 @@ class LayerReport:
 
 
 def tail(graph: Graph) -> set[str]:
-    """Names of the activations that nothing but outputs follows."""
+    """Names of the activations that nothing but outputs follows, and of what follows them."""
     uses = consumers(graph)
     order, _ = topological_order(graph)
-    found: set[str] = set()
+    last: set[str] = set()
     for node in reversed(order):
         after = [user.name for value in node.values() for user, _ in uses.get(value, [])]
-        if node.operator in HEADS and all(name in found for name in after):
+        if node.operator in HEADS | AFTER_HEADS and all(name in last for name in after):
+            last.add(node.name)
+    found: set[str] = set()
+    for node in order:
+        before = {binding.source.partition(":")[0] for binding in node.inputs}
+        if node.name in last and (node.operator in HEADS or before & found):
             found.add(node.name)
     return found
+
+
+def free_name(name: str, *taken: Container[str]) -> str:
+    """The name, with a number behind it if it is taken."""
+    free, number = name, 1
+    while any(free in names for names in taken):
+        number += 1
+        free = f"{name}{number}"
+    return free
+
+
+def compact(array: Array) -> Array:
+    """An array of the features' shape in as few numbers as it takes, to broadcast against it."""
+    if not array.ndim or np.all(array == array.flat[0]):
+        return np.asarray(array.flat[0])
+    last = array.reshape(-1, array.shape[-1])
+    return last[0].copy() if np.all(last == last[0]) else array
+
+
+def preprocessed(entry: GraphInput, array: npt.ArrayLike) -> Array:
+    """What the network sees of an input: scaled and shifted as the input says, in float32."""
+    seen = np.asarray(array).astype(np.float32)
+    if entry.scale is not None:
+        seen = seen * entry.scale.values().astype(np.float32)
+    if entry.offset is not None:
+        seen = seen + entry.offset.values().astype(np.float32)
+    return seen
 
 
 def copy_node(builder: GraphBuilder, node: Node, inputs: Sequence[Value]) -> Value:

@@ -70,10 +70,11 @@ def scaled_outputs(node: Node, factor: Array) -> Array:
     factor = np.broadcast_to(factor.reshape(-1), (output_channels(node),))
     old = weight(node)
     if node.operator == "DepthwiseConv2D":
-        return old * factor.reshape(old.shape[2:])
-    if node.operator == "ConvTranspose2D":
-        return old * factor[:, None]
-    return old * factor
+        factor = factor.reshape(old.shape[2:])
+    elif node.operator == "ConvTranspose2D":
+        factor = factor[:, None]
+    scaled: Array = old * factor
+    return scaled
 
 
 def scaled_inputs(node: Node, factor: Array) -> Array:
@@ -81,10 +82,10 @@ def scaled_inputs(node: Node, factor: Array) -> Array:
     old = weight(node)
     factor = np.broadcast_to(factor.reshape(-1), (input_channels(node),))
     if node.operator == "DepthwiseConv2D":
-        return old * factor[:, None]
-    if node.operator == "ConvTranspose2D":
-        return old * factor
-    groups = int(node.attributes.get("groups", 1))  # type: ignore[arg-type]
-    by_group = factor.reshape(groups, -1)
-    each: Array = np.repeat(by_group, old.shape[-1] // groups, axis=0).T
-    return old * each
+        factor = factor[:, None]
+    elif node.operator != "ConvTranspose2D":
+        groups = int(node.attributes.get("groups", 1))  # type: ignore[arg-type]
+        by_group = factor.reshape(groups, -1)
+        factor = np.repeat(by_group, old.shape[-1] // groups, axis=0).T
+    scaled: Array = old * factor
+    return scaled

@@ -13,7 +13,7 @@ import snnir
 from snnir.ir.builder import GraphBuilder, Value
 from snnir.ir.model import Exact, Example, Expected, Model, Producer, Tolerance
 from snnir.ir.tensor import Tensor
-from snnir.ir.types import Timing
+from snnir.ir.types import NUMPY, DType, Timing
 from snnir.ops import registry
 from snnir.ops.schema import Arity, OpDef
 
@@ -177,18 +177,20 @@ def single(
         wanted = Timing.PER_STEP if opdef.domain == "snn" else Timing.STATIC
     lead = 2 if wanted is Timing.PER_STEP else 1
     arrays: dict[str, Array] = {}
+    kinds: dict[str, DType] = {}
     bound: dict[str, list[str]] = {}
     for port in opdef.inputs:
         given = inputs[port.name]
         several = isinstance(given, list) and port.arity is not Arity.ONE
         for number, array in enumerate(given if several else [given]):
             key = f"{port.name}{number}" if several else port.name
-            arrays[key] = np.asarray(array, np.float32)
+            kinds[key] = port.dtype
+            arrays[key] = np.asarray(array, NUMPY[port.dtype])
             bound.setdefault(port.name, []).append(key)
     length = steps or (next(iter(arrays.values())).shape[1] if lead == 2 else 1)
     builder = GraphBuilder(steps=length)
     values = {
-        key: builder.input(key, feature or array.shape[lead:], timing=wanted)
+        key: builder.input(key, feature or array.shape[lead:], timing=wanted, dtype=kinds[key])
         for key, array in arrays.items()
     }
     builder.add(

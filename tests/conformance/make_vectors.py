@@ -29,6 +29,7 @@ from tests.conformance import (
     few_spikes,
     layout,
     linear,
+    loihi2,
     neurons,
     pooling,
     synapses,
@@ -47,6 +48,7 @@ FAMILIES = (
     synapses,
     encoders,
     decoders,
+    loihi2,
     system,
 )
 

@@ -9,6 +9,8 @@ import numpy as np
 from snnir.errors import CapabilityError, UnsupportedFeature
 from snnir.ir.builder import GraphBuilder
 from snnir.ir.model import Model
+from snnir.passes.loihi2 import lower_to_loihi2
+from snnir.passes.quantise import QuantiseOptions, quantise
 from snnir.passes.rate import RateOptions, lower_to_rates
 from snnir.passes.upgrade import upgrade
 from tests.plugins import install_plugin
@@ -35,6 +37,20 @@ def _tanh_in_the_middle(folder: Path) -> None:
     lower_to_rates(with_activation("Tanh"), {"x": np.ones((4, 2))}, RateOptions(8))
 
 
+def _nine_bits(folder: Path) -> None:
+    quantise(with_activation("ReLU"), options=QuantiseOptions(bits=9))
+
+
+def _no_weights(folder: Path) -> None:
+    b = GraphBuilder()
+    b.output("y", b.ann.ReLU(b.input("x", [2])))
+    quantise(b.build())
+
+
+def _tanh_on_the_chip(folder: Path) -> None:
+    lower_to_loihi2(with_activation("Tanh"), {"x": np.ones((4, 2), np.float32)})
+
+
 def with_activation(operator: str) -> Model:
     """Two dense layers with an activation between them."""
     b = GraphBuilder()
@@ -48,4 +64,7 @@ def with_activation(operator: str) -> Model:
 CASES = [
     ("op.upgrade", CapabilityError, _no_way_up),
     ("convert.method", UnsupportedFeature, _tanh_in_the_middle),
+    ("quantise.option", UnsupportedFeature, _nine_bits),
+    ("quantise.nothing", UnsupportedFeature, _no_weights),
+    ("loihi2.unsupported", CapabilityError, _tanh_on_the_chip),
 ]

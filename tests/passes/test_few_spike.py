@@ -303,7 +303,7 @@ def test_what_cannot_be_done_is_refused_with_all_of_it() -> None:
     late = b.ann.ReLU(hidden, threshold=1.0, name="late")
     norm = b.ann.BatchNorm(late, mean=[0, 0], variance=[1, 1], axis=0, name="norm")
     soft = b.ann.Softmax(product, name="soft")
-    b.output("y", b.ann.Scale(b.ann.Add([soft, norm]), scale=1.0))
+    b.output("y", b.ann.Dense(b.ann.Add([soft, norm]), weight=np.ones((3, 2), np.float32)))
     b.output("events", b.ann.Scale(events, scale=1.0))
     with pytest.raises(UnsupportedFeature) as caught:
         lower_to_few_spikes(b.build(), {}, FewSpikeOptions(0, pieces=0))

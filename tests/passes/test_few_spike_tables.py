@@ -132,7 +132,7 @@ def test_functions(name: str, bits: int, reach: tuple[float, float]) -> None:
     x = b.input("x", [1])
     hidden = b.ann.Scale(x, scale=1.0)
     active = b.add(f"ann.{operator}", hidden, name="active", **arguments)
-    b.output("y", b.ann.Scale(active, scale=1.0))
+    b.output("y", b.ann.Dense(active, weight=np.eye(1)))
     points = np.linspace(*reach, 2001, dtype=np.float32)[:, None]
     spiking, layers = lower_to_few_spikes(b.build(), {"x": points}, FewSpikeOptions(bits))
     assert spiking.time.steps == bits

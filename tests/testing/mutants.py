@@ -24,6 +24,8 @@ INERT = {
     ("ann.Reshape", "shape"),  # what counts is the inferred shape of the output
     ("snn.Reshape", "shape"),
     ("snn.Sparse", "outputs"),
+    ("loihi2.Reshape", "shape"),
+    ("loihi2.Dense", "num_weight_bits"),  # says which weights are allowed
 }
 """Settings that no run depends on."""
 

@@ -20,7 +20,7 @@ from snnir.testing.conformance import (
     run_conformance,
     vectors,
 )
-from tests.testing import mutants, wrong_backends
+from tests.testing import mutants, wrong_backends, wrong_loihi2
 from tests.testing.mutants import definitions, install, of_every_operator
 from tests.testing.wrong_operators import MISTAKES
 
@@ -124,6 +124,14 @@ def test_a_mistake_is_noticed(number: int, monkeypatch: pytest.MonkeyPatch) -> N
     op, _, mutation = MISTAKES[number]
     install(monkeypatch, op, mutation)
     assert failures(op)
+
+
+@pytest.mark.parametrize("op", ["loihi2.CubaLIF", "loihi2.CubaLI"])
+def test_the_mistakes_of_cuba_neurons_are_wrong_in_one_detail(
+    op: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install(monkeypatch, op, wrong_loihi2.CORRECT)
+    assert not failures(op)
 
 
 @pytest.mark.parametrize(

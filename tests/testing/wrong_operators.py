@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from snnir.ops import kernels
 from snnir.ops.schema import Bound, OpDef
+from tests.testing import wrong_loihi2
 from tests.testing.mutants import Mutation, Step, around, attribute, bound_by, output, parameter
 
 Array = npt.NDArray[Any]
@@ -413,5 +414,6 @@ MISTAKES: list[tuple[str, str, Mutation]] = [
     ("ann.ReLU", "the threshold itself passes", output(at_threshold)),
     ("ann.BatchNorm", "channels last, always", attribute("axis", lambda axis: -1)),
     ("ann.Softmax", "over the last axis, always", attribute("axis", lambda axis: -1)),
+    *wrong_loihi2.MISTAKES,
 ]
 """Operator, mistake, and how to make it."""

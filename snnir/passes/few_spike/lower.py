@@ -34,9 +34,16 @@ from snnir.ir.traversal import consumers, topological_order
 from snnir.ir.types import Timing
 from snnir.passes import weights
 from snnir.passes.few_spike import order, pooling, tables
-from snnir.passes.few_spike.signals import Signal, compact
+from snnir.passes.few_spike.signals import Signal
 from snnir.passes.few_spike.tables import Ramp, Response
-from snnir.passes.lowering import LayerReport, copy_node, tail
+from snnir.passes.lowering import (
+    LayerReport,
+    compact,
+    copy_node,
+    free_name,
+    preprocessed,
+    tail,
+)
 from snnir.passes.rate.signals import apply
 from snnir.runtime.backend import check_inputs, named_inputs
 
@@ -142,6 +149,7 @@ class _Lowering:
         self.exact: dict[str, Array] = {}
         self.reports: list[LayerReport] = []
         self.pulses: dict[str, tuple[Value, Value]] = {}
+        self.decoded: dict[str, Value] = {}
         self.rng = np.random.default_rng(0)
 
     # The walk ----------------------------------------------------------------------------
@@ -156,11 +164,7 @@ class _Lowering:
         for entry in self.graph.inputs:
             b.graph.inputs.append(entry)
             b.types[entry.name] = entry.value_type
-            array: Array = samples[entry.name].astype(np.float32)
-            if entry.scale is not None:
-                array = array * entry.scale.values().astype(np.float32)
-            if entry.offset is not None:
-                array = array + entry.offset.values().astype(np.float32)
+            array = preprocessed(entry, samples[entry.name])
             self.exact[entry.name] = array
             self.signals[entry.name] = self._input(entry.name, array)
         for number, node in enumerate(self.order, 1):
@@ -284,28 +288,28 @@ class _Lowering:
 
     def _decoded(self, value: str) -> Value:
         """The decoded value of an output, through the heads that follow the decoder."""
+        if value not in self.decoded:
+            self.decoded[value] = self._decode(value)
+        return self.decoded[value]
+
+    def _decode(self, value: str) -> Value:
         b, bits = self.builder, self.options.bits
         node = self.graph.nodes.get(value.partition(":")[0])
         if node is not None and node.name in self.tail:
-            if node.value("y") in b.types:
-                return Value(node.value("y"))
             return copy_node(b, node, [self._decoded(binding.source) for binding in node.inputs])
         signal = self.signals[value]
         if signal.phase is None:
             return signal.value
         name = value.partition(":")[0]
-        has_offset = signal.offset is not None
-        last = f"{name}.offset" if has_offset else f"{name}.decoder"
-        if last in b.graph.nodes:
-            return Value(b.graph.nodes[last].values()[0])
         found: Value = b.snn.SumPotential(
             signal.value,
             start=signal.phase * bits,
             stop=(signal.phase + 1) * bits,
-            name=f"{name}.decoder",
+            name=self._free(f"{name}.decoder"),
         )
         if signal.offset is not None:
-            found = b.ann.Bias(found, bias=compact(signal.offset).astype(np.float32), name=last)
+            offset = compact(signal.offset).astype(np.float32)
+            found = b.ann.Bias(found, bias=offset, name=self._free(f"{name}.offset"))
         return found
 
     # Linear nodes ------------------------------------------------------------------------
@@ -549,11 +553,8 @@ class _Lowering:
 
     def _free(self, name: str) -> str:
         """The name, or with a number if one of the two networks has it."""
-        number, free = 1, name
-        while free in self.builder.graph.nodes or free in self.graph.nodes:
-            number += 1
-            free = f"{name}{number}"
-        return free
+        inputs = [entry.name for entry in self.graph.inputs]
+        return free_name(name, self.builder.graph.nodes, self.graph.nodes, inputs)
 
 
 def _kinks(node: Node) -> list[float]:

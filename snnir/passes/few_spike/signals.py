@@ -48,11 +48,3 @@ class Signal:
             return self.estimate
         sums: Array = self.estimate - self.offset.astype(np.float32)
         return sums
-
-
-def compact(array: Array) -> Array:
-    """An array of the features' shape in as few numbers as it takes, to broadcast against it."""
-    if not array.ndim or np.all(array == array.flat[0]):
-        return np.asarray(array.flat[0])
-    last = array.reshape(-1, array.shape[-1])
-    return last[0].copy() if np.all(last == last[0]) else array

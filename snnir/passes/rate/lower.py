@@ -25,7 +25,16 @@ from snnir.ir.tensor import Tensor
 from snnir.ir.traversal import consumers, topological_order
 from snnir.ir.types import Timing
 from snnir.passes import weights
-from snnir.passes.lowering import HEADS, LayerReport, copy_node, tail
+from snnir.passes.lowering import (
+    HEADS,
+    LayerReport,
+    Progress,
+    compact,
+    copy_node,
+    free_name,
+    preprocessed,
+    tail,
+)
 from snnir.passes.rate import neurons, thresholds
 from snnir.passes.rate.neurons import Neuron
 from snnir.passes.rate.regression import recalibrate
@@ -97,7 +106,10 @@ class _State:
 
 
 def lower_to_rates(
-    model: Model, calibration: Mapping[str, Array], options: RateOptions
+    model: Model,
+    calibration: Mapping[str, Array],
+    options: RateOptions,
+    progress: Progress | None = None,
 ) -> tuple[Model, list[LayerReport]]:
     """The spiking network.
 
@@ -105,14 +117,15 @@ def lower_to_rates(
         model: A canonical model of domain ``ann`` (see ``snnir.passes.canonicalise``).
         calibration: Samples for each input, as a run takes them.
         options: How.
+        progress: Is told how many nodes are done, and how many there are.
 
     Returns:
         The network, and what became of each activation.
 
     Raises:
-        UnsupportedFeature: With every node that rate coding cannot carry over.
+        UnsupportedFeature: With every node and input that rate coding cannot carry over.
     """
-    return _Lowering(model, options).run(calibration)
+    return _Lowering(model, options).run(calibration, progress)
 
 
 class _Lowering:
@@ -123,6 +136,8 @@ class _Lowering:
         self.order, _ = topological_order(model.graph)
         self.tail = tail(model.graph)
         self.uses = {value: len(users) for value, users in consumers(model.graph).items()}
+        self.kept = {output.value for output in model.graph.outputs}
+        self.decoded: dict[str, Value] = {}
         self.state = _State(
             GraphBuilder(
                 model.graph.name, dt=model.time.dt, steps=options.steps, metadata=model.metadata
@@ -131,47 +146,61 @@ class _Lowering:
 
     # The walk ----------------------------------------------------------------------------
 
-    def run(self, calibration: Mapping[str, Array]) -> tuple[Model, list[LayerReport]]:
-        self._refuse()
+    def run(
+        self, calibration: Mapping[str, Array], progress: Progress | None
+    ) -> tuple[Model, list[LayerReport]]:
+        samples = {
+            entry.name: preprocessed(entry, calibration[entry.name])
+            for entry in self.model.graph.inputs
+        }
+        self._refuse(samples)
         state, b = self.state, self.state.builder
-        for entry in self.model.graph.inputs:
+        for number, entry in enumerate(self.model.graph.inputs):
             b.graph.inputs.append(entry)
             b.types[entry.name] = entry.value_type
-            array: Array = np.asarray(calibration[entry.name]).astype(np.float32)
-            if entry.scale is not None:
-                array = array * entry.scale.values().astype(np.float32)
-            if entry.offset is not None:
-                array = array + entry.offset.values().astype(np.float32)
-            state.exact[entry.name] = array
-            state.signals[entry.name] = self._encode_input(entry.name, array)
-        for node in self.order:
+            state.exact[entry.name] = samples[entry.name]
+            state.signals[entry.name] = self._encode_input(entry.name, samples[entry.name], number)
+        for number, node in enumerate(self.order):
             if node.name not in self.tail:
                 self._lower(node)
+            if progress is not None:
+                progress(number + 1, len(self.order))
         for output in self.model.graph.outputs:
             b.output(output.name, self._decoded(output.value), labels=output.labels)
         return b.build(), state.reports
 
-    def _refuse(self) -> None:
+    def _refuse(self, samples: Mapping[str, Array]) -> None:
         findings = []
+        for entry in self.model.graph.inputs:
+            if entry.type.timing is Timing.PER_STEP:
+                findings.append(
+                    Diagnostic(
+                        "convert.method",
+                        f"input '{entry.name}'",
+                        "values that change from step to step",
+                        "static inputs: a rate stands for one value",
+                    )
+                )
+            elif self.options.encoder in ("rate", "latency") and np.any(samples[entry.name] < 0):
+                least = f"values down to {samples[entry.name].min():g}"
+                findings.append(
+                    Diagnostic(
+                        "convert.option",
+                        f"option 'encoder', input '{entry.name}'",
+                        f"'{self.options.encoder}' for {least}",
+                        "values of at least 0, which are all that it can encode",
+                        "Use encoder 'constant' or 'poisson', or shift the input.",
+                    )
+                )
         for node in self.order:
-            if node.name in self.tail:
-                continue
-            reason = ""
-            if node.operator in HEADS - {"ReLU", "PReLU"} or node.operator == "Multiply":
-                reason = "linear layers, ReLU and its kin, pooling, additions"
-            elif node.operator == "ReLU" and node.attributes.get("threshold", 0.0):
-                reason = "ReLU with threshold 0"
-            elif node.op.partition(".")[0] != "ann":
-                reason = "operators of domain 'ann'"
-            elif node.operator in ("BatchNorm",):
-                reason = "batch normalisation along the last axis"
-            if reason:
+            allowed = "" if node.name in self.tail else _carried(node)
+            if allowed:
                 findings.append(
                     Diagnostic(
                         "convert.method",
                         f"node '{node.name}'",
                         f"{node.op} in the middle of the network",
-                        reason,
+                        allowed,
                         source=node.source,
                     )
                 )
@@ -200,37 +229,39 @@ class _Lowering:
         state.signals[value] = found
         for source in sources:
             self.uses[source] -= 1
-            if not self.uses[source] and source not in {o.value for o in self.model.graph.outputs}:
-                state.exact.pop(source, None)
+            if not self.uses[source] and source not in self.kept:
+                del state.exact[source], state.signals[source]
 
     # Encoding and decoding ---------------------------------------------------------------
 
-    def _encode_input(self, name: str, array: Array) -> Signal:
+    def _encode_input(self, name: str, array: Array, number: int) -> Signal:
         b, options = self.state.builder, self.options
         value = Value(name)
         static = Signal(value, False, ONE, array)
-        if self.types[name].timing is Timing.PER_STEP:
-            return Signal(value, True, ONE, array.mean(1), np.swapaxes(array, 0, 1))
         if options.encoder == "constant":
             return static
         largest = np.float32(max(float(np.abs(array).max(initial=0.0)), 1e-6))
         earlier = set(b.graph.nodes)
+        encoder = self._free(f"{name}.encoder")
         if options.encoder == "poisson":
-            signed = bool(array.min() < 0)
             spikes = b.snn.PoissonEncoder(
-                value, gain=1 / largest, seed=options.seed, signed=signed, name=f"{name}.encoder"
+                value,
+                gain=1 / largest,
+                seed=options.seed + number,
+                signed=bool(array.min() < 0),
+                name=encoder,
             )
         elif options.encoder == "rate":
             spikes = b.snn.RateEncoder(
-                value, gain=1 / largest, initial_potential=options.start, name=f"{name}.encoder"
+                value, gain=1 / largest, initial_potential=options.start, name=encoder
             )
         else:
             first = b.snn.LatencyEncoder(
-                b.ann.Scale(value, scale=1 / largest, name=f"{name}.scale"),
+                b.ann.Scale(value, scale=1 / largest, name=self._free(f"{name}.scale")),
                 window_steps=options.steps,
-                name=f"{name}.encoder",
+                name=encoder,
             )
-            spikes = b.snn.LeakyIntegrator(first, name=f"{name}.held")
+            spikes = b.snn.LeakyIntegrator(first, name=self._free(f"{name}.held"))
         trains = self._encoded(spikes, name, array, earlier)
         return Signal(spikes, True, np.asarray(largest), trains.mean(0, dtype=np.float32), trains)
 
@@ -261,27 +292,27 @@ class _Lowering:
 
     def _decoded(self, value: str) -> Value:
         """The decoded value of an output, through the heads that follow the decoder."""
+        if value not in self.decoded:
+            self.decoded[value] = self._decode(value)
+        return self.decoded[value]
+
+    def _decode(self, value: str) -> Value:
         b = self.state.builder
         node = self.model.graph.nodes.get(value.partition(":")[0])
         if node is not None and node.name in self.tail:
-            if node.value("y") in b.types:
-                return Value(node.value("y"))
-            inputs = [self._decoded(binding.source) for binding in node.inputs]
-            return self._copy(node, inputs)
+            return copy_node(b, node, [self._decoded(binding.source) for binding in node.inputs])
         signal = self.state.signals[value]
         if not signal.per_step:
             return signal.value
         name = value.partition(":")[0]
-        if f"{name}.decoder:y" in b.types:
-            return Value(f"{name}.decoder:y")
+        decoder = self._free(f"{name}.decoder")
         if self.options.decoder == "spike-count" and signal.trains is None:
             signal = self._counting(name, signal)
-            count = b.snn.SpikeCount(signal.value, name=f"{name}.decoder")
+            count = b.snn.SpikeCount(signal.value, name=decoder)
             scale = signal.scale / self.options.steps
-            scaled: Value = b.ann.Scale(count, scale=scale, name=f"{name}.mean")
+            scaled: Value = b.ann.Scale(count, scale=scale, name=self._free(f"{name}.mean"))
             return scaled
-        signal = self._unscaled(signal)
-        mean: Value = b.snn.MeanPotential(signal.value, name=f"{name}.decoder")
+        mean: Value = b.snn.MeanPotential(self._unscaled(signal).value, name=decoder)
         return mean
 
     def _counting(self, name: str, signal: Signal) -> Signal:
@@ -290,12 +321,12 @@ class _Lowering:
         largest = np.float32(max(float(np.abs(signal.mean).max()), 1e-6))
         neuron = neurons.make(np.asarray(largest), 1.0, True, 0.0)
         neuron = dataclasses.replace(neuron, negative=np.asarray(largest))
-        return self._emit(f"{name}.neurons", "", neuron, signal, signal.mean)
+        return self._emit(self._free(f"{name}.neurons"), "", neuron, signal, signal.mean)
 
     # Stateless nodes ---------------------------------------------------------------------
 
     def _static(self, node: Node, signals: list[Signal]) -> Signal:
-        value = self._copy(node, [signal.value for signal in signals])
+        value = copy_node(self.state.builder, node, [signal.value for signal in signals])
         return Signal(value, False, ONE, apply(node, [signal.mean for signal in signals]))
 
     def _weighted(self, node: Node, signal: Signal, exact: Array) -> Signal:
@@ -318,12 +349,13 @@ class _Lowering:
         if all(signal.scale.ndim == 0 for signal in signals) and len(signals) == 1:
             return self._stateless(node, signals, signals[0].scale)
         scale = apply(node, [np.ascontiguousarray(s, np.float32) for s in scales])[0]
-        return self._stateless(node, signals, _compact(scale))
+        return self._stateless(node, signals, compact(scale))
 
     def _unscaled_op(self, node: Node, signals: list[Signal]) -> Signal:
         signals = [self._unscaled(signal) for signal in signals]
         if node.operator == "Subtract":
-            signals[1] = self._scaled_by(signals[1], np.float32(-1))
+            taken = next(i for i, binding in enumerate(node.inputs) if binding.port == "b")
+            signals[taken] = self._scaled_by(signals[taken], np.float32(-1))
             node = dataclasses.replace(
                 node, op="ann.Add", inputs=[b._replace(port="x") for b in node.inputs]
             )
@@ -353,21 +385,14 @@ class _Lowering:
 
     def _stateless(self, node: Node, signals: list[Signal], scale: Array) -> Signal:
         spiking = dataclasses.replace(node, op=_spiking_op(node.operator))
-        value = self._copy(spiking, [signal.value for signal in signals])
+        value = copy_node(self.state.builder, spiking, [signal.value for signal in signals])
         constant = all(signal.trains is None and signal.node is None for signal in signals)
         mean = apply(spiking, [signal.mean for signal in signals])
         return Signal(value, True, scale, mean, None, None if constant else spiking, tuple(signals))
 
-    def _copy(self, node: Node, inputs: list[Value]) -> Value:
-        """Add a node like this one to the spiking network."""
-        return copy_node(self.state.builder, node, inputs)
-
     def _free(self, name: str) -> str:
-        graph, number, free = self.state.builder.graph, 1, name
-        while free in graph.nodes:
-            number += 1
-            free = f"{name}{number}"
-        return free
+        """The name, or with a number if one of the two networks has it."""
+        return free_name(name, self.state.builder.graph.nodes, self.model.graph.nodes)
 
     # Nodes with state --------------------------------------------------------------------
 
@@ -383,7 +408,7 @@ class _Lowering:
             rank = len(size)
             pooled = self._max_pool(
                 Node(
-                    f"{node.name}.pool",
+                    self._free(f"{node.name}.pool"),
                     f"ann.MaxPool{rank}D",
                     node.inputs,
                     ("y",),
@@ -405,19 +430,13 @@ class _Lowering:
             source=node.source,
             **node.attributes,
         )
-        total: Array | None = None
-        trains = []
-        before: Array = np.zeros((), np.float32)
-        arriving = signal.steps(slice(None), steps)
-        for step in arriving:
-            total = step if total is None else total + step
-            peak = apply(node, [total])
-            trains.append(peak - before)
-            before = peak
-        stacked = np.stack(trains)
-        small = np.abs(stacked).max() <= 127 and np.array_equal(stacked, np.rint(stacked))
-        kept = stacked.astype(np.int8) if small else stacked
-        return Signal(value, True, signal.scale, stacked.mean(0), kept)
+        count = self._samples(signal)
+        blocks = [
+            _pooled(node, signal.steps(slice(start, start + count), steps))
+            for start in range(0, len(signal.mean), count)
+        ]
+        trains: Array = np.concatenate(blocks, axis=1)
+        return Signal(value, True, signal.scale, trains.mean(0, dtype=np.float32), trains)
 
     def _neurons(self, node: Node, signal: Signal, exact: Array) -> Signal:
         signal = self._unscaled(self._per_step(signal))
@@ -474,11 +493,11 @@ class _Lowering:
                     cap,
                 )
             )
-        seen = exact
+        seen = np.abs(exact)
         if options.method == "spike-norm":
-            seen = signal.steps(slice(0, max(self._samples(signal) // 4, 1)), options.steps)
+            seen = self._largest_currents(signal, slope)
         by_channel = seen.reshape(-1, seen.shape[-1])
-        if options.percentile is None:
+        if options.percentile is None or options.method == "spike-norm":
             found = by_channel.max(0) if options.per_channel else by_channel.max()
         else:
             axis = 0 if options.per_channel else None
@@ -488,6 +507,45 @@ class _Lowering:
         if cap is not None:
             threshold = np.minimum(threshold, np.float32(cap))
         return neurons.make(threshold, slope, False, options.start)
+
+    def _largest_currents(self, signal: Signal, slope: Array | float) -> Array:
+        """For each sample what a spike must be worth to keep up in its largest step."""
+        count = max(self._samples(signal) // 4, 1)  # float32, where spikes are int8
+        blocks = []
+        for start in range(0, len(signal.mean), count):
+            current = signal.steps(slice(start, start + count), self.options.steps)
+            blocks.append(np.maximum(current, -slope * current).max(0))
+        return np.concatenate(blocks)
+
+
+def _carried(node: Node) -> str:
+    """What could be there instead, if rate coding does not carry a node; else nothing."""
+    if node.op.partition(".")[0] != "ann":
+        return "operators of domain 'ann'"
+    if node.operator in HEADS - {"ReLU", "PReLU"} or node.operator == "Multiply":
+        return "linear layers, ReLU and its kin, pooling, additions"
+    if node.operator == "ReLU" and node.attributes.get("threshold", 0.0):
+        return "ReLU with threshold 0"
+    if node.operator == "BatchNorm":
+        return "batch normalisation along the last axis"
+    if _is_activation(node) and np.any(np.asarray(_activation(node)[0]) < 0):
+        return "slopes of at least 0: a negative spike stands for a negative value"
+    return ""
+
+
+def _pooled(node: Node, arriving: Array) -> Array:
+    """What the largest sum in each window so far grows by in each step; int8 if that will do."""
+    total: Array = np.zeros(arriving.shape[1:], np.float32)
+    before: Array = np.zeros((), np.float32)
+    grown = []
+    for step in arriving:
+        total = total + step
+        peak = apply(node, [total])
+        grown.append(peak - before)
+        before = peak
+    stacked: Array = np.stack(grown)
+    small = np.abs(stacked).max() <= 127 and np.array_equal(stacked, np.rint(stacked))
+    return stacked.astype(np.int8) if small else stacked
 
 
 def _is_activation(node: Node) -> bool:
@@ -505,11 +563,3 @@ def _activation(node: Node) -> tuple[Array | float, float | None]:
 
 def _spiking_op(operator: str) -> str:
     return f"snn.{operator.replace('ZeroPad', 'Pad')}"
-
-
-def _compact(scale: Array) -> Array:
-    """A scale in as few numbers as it takes."""
-    if np.all(scale == scale.flat[0]):
-        return np.asarray(scale.flat[0])
-    last = scale.reshape(-1, scale.shape[-1])
-    return last[0].copy() if np.all(last == last[0]) else scale

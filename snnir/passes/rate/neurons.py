@@ -80,7 +80,8 @@ class Neuron:
         count: Array = np.clip(np.floor(charge / self.threshold), 0, steps)
         if self.negative is not None and not self.corrective:
             count = count - np.clip(np.ceil(-charge / self.negative) - 1, 0, steps)
-        return count * (self.threshold / np.float32(steps))
+        mean_output: Array = count * (self.threshold / np.float32(steps))
+        return mean_output
 
 
 def make(

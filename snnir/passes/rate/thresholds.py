@@ -190,7 +190,8 @@ def _best(wanted: Wanted, groups: tuple[int, ...], chosen: Array | slice) -> Neu
 def _refined(wanted: Wanted, groups: tuple[int, ...], neuron: Neuron) -> Neuron:
     """By simulation of every step, near the best in closed form."""
     size = int(np.prod(wanted.target.shape[1:]))
-    samples = slice(0, max(SIMULATED_ELEMENTS // (size * wanted.count), 16))
+    count = max(SIMULATED_ELEMENTS // (size * wanted.count), 16)
+    samples = slice(None, None, -(-len(wanted.target) // count))
     current, target = wanted.steps(samples), wanted.target[samples]
     search = _start(wanted, groups)
     for factor in NEIGHBOURS:
