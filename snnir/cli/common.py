@@ -6,10 +6,11 @@ import argparse
 import contextlib
 import dataclasses
 import enum
+import itertools
 import json
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, BinaryIO, Final
 
 from snnir import files
@@ -330,6 +331,25 @@ def require_one_stdin(*names: str | None) -> None:
     """
     if sum(name == STDIO for name in names) > 1:
         raise UsageError("only one of the inputs can be standard input")
+
+
+def require_different_files(
+    read: Mapping[str, str | None], written: Mapping[str, str | None]
+) -> None:
+    """Refuse to overwrite what is read, or what is written besides.
+
+    Args:
+        read: Names of files that are read, by what they are.
+        written: Names of files that are written.
+
+    Raises:
+        UsageError: If two names stand for one file, and one of them is written.
+    """
+    names = {**read, **written}
+    given = [(what, name) for what, name in names.items() if name is not None and name != STDIO]
+    for (one, first), (other, second) in itertools.combinations(given, 2):
+        if other in written and files.same_file(first, second):
+            raise UsageError(f"{other} is {one}: give another name, so that neither is lost")
 
 
 def types_of(model: Model, args: argparse.Namespace) -> Types:

@@ -20,7 +20,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import itertools
 import json
 import math
 from typing import TYPE_CHECKING, Any, Final
@@ -37,6 +36,7 @@ from snnir.cli.common import (
     out,
     out_json,
     positive,
+    require_different_files,
     require_one_stdin,
     save_model,
     shown,
@@ -45,7 +45,7 @@ from snnir.cli.common import (
 from snnir.cli.data import LABELS, Array, open_samples
 from snnir.conversion.settings import DECODERS, ENCODERS, METHOD_NAMES, Settings
 from snnir.errors import CapabilityError, ConversionError, Diagnostic, RunError
-from snnir.files import require_writable, same_file, staged
+from snnir.files import require_writable, staged
 from snnir.ir.model import Model
 from snnir.targets import SnnirTarget, Target, emit, find_target, parse_options, target_for
 
@@ -78,7 +78,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--steps", metavar="N", type=positive, help="presentation length in rate coding (32)"
     )
     length.add_argument(
-        "--bits", metavar="K", type=positive, help="steps of a phase in few-spike coding (8)"
+        "--bits",
+        metavar="K",
+        type=positive,
+        help="steps of a phase in few-spike coding, 1 to 16 (8)",
     )
     length.add_argument(
         "--target-drop",
@@ -96,7 +99,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--per-layer",
         action="store_true",
         default=None,
-        help="of all but calibrated: one threshold for each layer instead of each channel",
+        help="of methods chosen by name, but not calibrated: one threshold for each layer instead of each channel",
     )
     how.add_argument("--encoder", choices=ENCODERS, help="of static inputs (constant)")
     how.add_argument("--decoder", choices=DECODERS, help="of the answer (potential)")
@@ -202,7 +205,10 @@ def _usage(args: argparse.Namespace, target: Target) -> tuple[Settings, dict[str
     on_stdout = [args.output == STDIO, args.report == STDIO, args.json]
     if sum(on_stdout) > 1:
         raise UsageError("only one of OUT, --report and --json can go to standard output")
-    _require_different_files(args)
+    require_different_files(
+        {"SRC": args.source, "the calibration data": args.calibration},
+        {"OUT": args.output, "the report": args.report},
+    )
     if args.output == STDIO and target.name != SnnirTarget.name:
         raise UsageError(f"target '{target.name}' does not write to standard output")
     settings = Settings(
@@ -226,20 +232,6 @@ def _usage(args: argparse.Namespace, target: Target) -> tuple[Settings, dict[str
                 for f in error.diagnostics
             )
         ) from error
-
-
-def _require_different_files(args: argparse.Namespace) -> None:
-    """Refuse to overwrite what is read, or what is written besides.
-
-    Raises:
-        UsageError: If two names stand for one file.
-    """
-    read = {"SRC": args.source, "the calibration data": args.calibration}
-    written = {"OUT": args.output, "the report": args.report}
-    names = {key: name for key, name in (read | written).items() if name not in (None, STDIO)}
-    for (one, first), (other, second) in itertools.combinations(names.items(), 2):
-        if other in written and same_file(first, second):
-            raise UsageError(f"{other} is {one}: give another name, so that neither is lost")
 
 
 def _reported(

@@ -20,6 +20,7 @@ from snnir.cli.common import (
     load_model,
     note,
     out_json,
+    require_different_files,
     require_one_stdin,
     save_model,
     shown,
@@ -68,6 +69,9 @@ def run(args: argparse.Namespace) -> int:
     from snnir.passes.quantise.measure import HEADER, compare
 
     require_one_stdin(args.model, args.calibration)
+    require_different_files(
+        {"MODEL": args.model, "the calibration data": args.calibration}, {"OUT": args.output}
+    )
     if args.json and args.output == STDIO:
         raise UsageError("--json and the model cannot both go to standard output")
     model = load_model(args.model)

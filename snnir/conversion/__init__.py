@@ -61,17 +61,17 @@ def convert(
         method: ``"calibrated"``, ``"data-norm"``, ``"spike-norm"``, ``"few-spike"`` or
             ``"auto"``: ``calibrated``, or ``few-spike`` where an activation needs it.
         steps: Presentation length, for rate coding; 32 by default.
-        bits: Steps of a phase, for ``few-spike``; 8 by default.
+        bits: Steps of a phase, for ``few-spike``, 1 to 16; 8 by default.
         target_drop: Instead of ``steps`` or ``bits``: the smallest that loses at most so many
             percentage points on the labelled samples.
         percentile: For ``data-norm``: percentile instead of maximum.
-        per_channel: For all methods but ``calibrated``: a threshold for each channel (the
+        per_channel: For methods chosen by name, but not ``calibrated``: a threshold for each channel (the
             default) instead of each layer.
         encoder: How static inputs drive the network: ``"constant"`` (the default),
             ``"poisson"``, ``"rate"`` or ``"latency"``; ``"few-spike"`` for that method.
         decoder: What the answer is taken from: ``"potential"`` (the default) or
             ``"spike-count"``.
-        seed: Seed of the Poisson encoder.
+        seed: Seed of the Poisson encoder; refused with any other.
         input_scale: Preprocessing that goes into the file: the network sees
             ``float32(x) * input_scale + input_offset``. One number, or one for each channel.
         input_offset: See ``input_scale``.

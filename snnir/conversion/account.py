@@ -111,11 +111,11 @@ def _spiking(
         yield Pass("weights", False, text)
     elif linear:
         kept = _some(len(linear), "linear layer")
-        text = f"{kept} with the weights of the original, scaled to thresholds"
+        text = f"weights of {kept} as they were, scaled to thresholds"
         yield Pass("weights", True, text)
     activations = [layer for layer in layers if layer.node in ann.graph.nodes]
     if activations:
-        text = f"{_some(len(activations), 'activation')} by spiking neurons"
+        text = f"{_some(len(activations), 'activation')} became spiking neurons"
         yield Pass("activations", False, text)
     yield from _pooling(ann.graph, found, samples)
     yield from _decoding(ann.graph, found)

@@ -21,15 +21,13 @@ from snnir.conversion.settings import (
 from snnir.errors import ConversionError, Diagnostic, SnnirError, UnsupportedFeature
 from snnir.ir.model import Model
 from snnir.passes.few_spike import lower as few_spike
+from snnir.passes.lowering import Progress
 from snnir.passes.rate import lower as rate
 
 Array = npt.NDArray[Any]
 
-Progress = Callable[[int, int], None]
-"""Is told how many layers are done, and how many there are."""
-
 Lower = Callable[
-    [Model, Mapping[str, Array], Settings, int, "Progress | None"], tuple[Model, Sequence[Any]]
+    [Model, Mapping[str, Array], Settings, int, Progress | None], tuple[Model, Sequence[Any]]
 ]
 """Of a canonical model, calibration samples, settings, the number of steps or bits, and who is
 told how far it is: the spiking network, and a ``LayerReport`` for each activation."""
@@ -93,7 +91,7 @@ def _rate(
 ) -> tuple[Model, Sequence[Any]]:
     given = {k: v for k, v in settings.given().items() if k not in ("steps", "bits")}
     options = rate.RateOptions(steps=steps, method=settings.method, **given)  # type: ignore[arg-type]
-    return rate.lower_to_rates(model, calibration, options)
+    return rate.lower_to_rates(model, calibration, options, progress=progress)
 
 
 def _rate_method(

@@ -37,18 +37,18 @@ def read(source: Any) -> Model:
         except FormatError as error:
             raise type(error)(map(of_any_format, error.diagnostics)) from error
     frontends = [plugins.load("frontends", name) for name in plugins.names("frontends")]
-    live = [frontend for frontend in frontends if hasattr(frontend, "recognises_live")]
-    for frontend in live:
+    readers = [frontend for frontend in frontends if hasattr(frontend, "recognises_live")]
+    for frontend in readers:
         if frontend.recognises_live(source):
-            carried: Model = frontend.read(source)
-            return carried
-    names = ", ".join(frontend.name for frontend in live)
+            live: Model = frontend.read(source)
+            return live
+    names = ", ".join(frontend.name for frontend in readers)
     raise FormatError(
         Diagnostic(
             "format.unknown",
             "source",
             f"an object of {type(source).__module__}.{type(source).__qualname__}",
-            "a path, a Model" + (f" or a live model of {names}" if live else ""),
+            f"a path, a Model or a live model of {names}" if names else "a path or a Model",
         )
     )
 
@@ -77,7 +77,7 @@ def read_foreign(path: Path) -> Model | None:
             found: Model = frontend.read(path)
             return found
     for frontend in frontends:
-        if path.suffix.lower() in getattr(frontend, "suffixes", ()):
+        if path.suffix.lower() in frontend.suffixes:
             named: Model = frontend.read(path)
             return named
     if missing is not None:
@@ -102,7 +102,7 @@ def of_any_format(finding: Diagnostic) -> Diagnostic:
         return finding
     endings = [".snnir"]
     for name in plugins.names("frontends"):
-        endings += getattr(plugins.load("frontends", name), "suffixes", ())
+        endings += plugins.load("frontends", name).suffixes
     return dataclasses.replace(finding, code="format.unknown", allowed=", ".join(endings))
 
 

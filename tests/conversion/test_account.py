@@ -57,7 +57,7 @@ def test_calibrated_rewrites_weights_and_says_so() -> None:
     assert not found["weights"].exact and "1 linear layer fitted" in found["weights"].what
     for method in ("data-norm", "few-spike"):
         found = account(spotter(), PIXELS, method=method)
-        assert found["weights"].exact and "the weights of the original" in found["weights"].what
+        assert found["weights"].exact and "as they were" in found["weights"].what
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from snnir_converters.keras import _archive, _source
 from snnir_converters.keras._build import Imported, NetworkBuilder, check_network
 from snnir_converters.keras._network import MODELS, MODULES, NetworkReader
 
-__all__ = ["FRONTEND", "Frontend", "KerasFrontend", "import_keras", "read_keras"]
+__all__ = ["FRONTEND", "Frontend", "KerasFrontend", "LiveFrontend", "import_keras", "read_keras"]
 
 
 class Frontend(Protocol):
@@ -45,15 +45,19 @@ class Frontend(Protocol):
             MissingDependency: If a package is missing that could tell. Nothing else is raised.
         """
 
-    def recognises_live(self, source: object) -> bool:
-        """Whether an object in memory is one that it reads; without importing its framework."""
-
     def read(self, source: Any, **options: Any) -> Model:
         """The model, in the operators of domain ``ann``.
 
         Raises:
             SnnirError: If it cannot be read.
         """
+
+
+class LiveFrontend(Frontend, Protocol):
+    """A frontend that reads models in memory, too."""
+
+    def recognises_live(self, source: object) -> bool:
+        """Whether an object is one that it reads; told without importing its framework."""
 
 
 def read_keras(source: Any, *, max_bytes: int = _hdf5.MAX_BYTES) -> Model:

@@ -87,13 +87,18 @@ class NetXFrontend:
 
     name: Final = "netx"
     extras: Final = "netx"
+    suffixes: Final = (".net",)
 
     def recognises(self, path: Path) -> bool:
-        """Whether a file is NetX, by its content."""
+        """Whether a file is certainly NetX, by its content.
+
+        Raises:
+            MissingDependency: If it is an HDF5 file and h5py is not installed.
+        """
         try:
             return is_netx(path)
         except MissingDependency:
-            return path.suffix == ".net"
+            raise
         except SnnirError:
             return False
 

@@ -38,6 +38,7 @@ from snnir.passes.few_spike.signals import Signal
 from snnir.passes.few_spike.tables import Ramp, Response
 from snnir.passes.lowering import (
     LayerReport,
+    Progress,
     compact,
     copy_node,
     free_name,
@@ -114,7 +115,7 @@ def lower_to_few_spikes(
     calibration: Mapping[str, Array],
     options: FewSpikeOptions,
     *,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> tuple[Model, list[LayerReport]]:
     """The few-spike network; its presentation length is the shortest that gives an answer.
 
@@ -155,7 +156,7 @@ class _Lowering:
     # The walk ----------------------------------------------------------------------------
 
     def run(
-        self, calibration: Mapping[str, Array], progress: Callable[[int, int], None] | None
+        self, calibration: Mapping[str, Array], progress: Progress | None
     ) -> tuple[Model, list[LayerReport]]:
         self._refuse()
         b = self.builder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,14 @@ import numpy as np
 import pytest
 
 import snnir
-from snnir.errors import FormatError, UnsupportedFeature
+from snnir.conversion import read
+from snnir.errors import FormatError, MissingDependency, UnsupportedFeature
 from snnir.ir.diff import diff
 from snnir.ir.model import Model
 from snnir.plugins import load
 from snnir_converters.netx import FRONTEND, read_netx
 from snnir_converters.netx._weights import UnloadableWeights, load_weights
+from tests.converters.forging import SMALL, SMALL_WEIGHTS, legacy_file
 from tests.converters.netx.tools import (
     CUBA,
     RELU,
@@ -303,3 +306,21 @@ def test_the_frontend_is_found_and_recognises_its_files(tmp_path: Path) -> None:
     assert not FRONTEND.recognises(tmp_path / "absent")
     kinds = [node.op for node in FRONTEND.read(path).graph.nodes.values()]
     assert kinds == ["loihi2.Dense", "loihi2.CubaLIF"]
+
+
+def test_files_of_several_frontends_are_told_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them are HDF5: by what they hold, and if that does not tell, by the ending."""
+    disguised = netx_file(tmp_path / "network.h5", dense(WEIGHT))
+    assert "loihi2.CubaLIF" in {node.op for node in read(disguised).graph.nodes.values()}
+    keras = legacy_file(tmp_path / "network.net", SMALL, SMALL_WEIGHTS)
+    assert {node.domain for node in read(keras).graph.nodes.values()} == {"ann"}
+    damaged = tmp_path / "damaged.net"
+    damaged.write_bytes(disguised.read_bytes()[:200])
+    with pytest.raises(FormatError, match=r"damaged\.net"):
+        read(damaged)
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    for path, extra in ((damaged, "netx"), (tmp_path / "network.h5", "keras")):
+        with pytest.raises(MissingDependency, match=extra):
+            read(path)
