@@ -99,7 +99,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--per-layer",
         action="store_true",
         default=None,
-        help="of methods chosen by name, but not calibrated: one threshold for each layer instead of each channel",
+        help="of methods chosen by name, but not calibrated: one threshold for each layer instead "
+        "of each channel",
     )
     how.add_argument("--encoder", choices=ENCODERS, help="of static inputs (constant)")
     how.add_argument("--decoder", choices=DECODERS, help="of the answer (potential)")

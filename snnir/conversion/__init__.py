@@ -65,8 +65,8 @@ def convert(
         target_drop: Instead of ``steps`` or ``bits``: the smallest that loses at most so many
             percentage points on the labelled samples.
         percentile: For ``data-norm``: percentile instead of maximum.
-        per_channel: For methods chosen by name, but not ``calibrated``: a threshold for each channel (the
-            default) instead of each layer.
+        per_channel: For methods chosen by name, but not ``calibrated``: a threshold for each
+            channel (the default) instead of each layer.
         encoder: How static inputs drive the network: ``"constant"`` (the default),
             ``"poisson"``, ``"rate"`` or ``"latency"``; ``"few-spike"`` for that method.
         decoder: What the answer is taken from: ``"potential"`` (the default) or
