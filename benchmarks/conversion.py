@@ -12,7 +12,6 @@ On a busy machine ``--threads 1`` is fairer: threads that wait for each other su
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import statistics
 import sys
@@ -29,7 +28,6 @@ from _measure import (
     Report,
     Table,
     at_most,
-    is_present,
     main,
     scratch,
 )
@@ -46,6 +44,14 @@ SPEED_STEPS: Final = 32
 SPEED_SAMPLES: Final = 1_000
 SPEED_ROUNDS: Final = 7
 SPEED_BAR: Final = 1.5
+METHOD_SAMPLES: Final = 2_000
+METHOD_STEPS: Final = (8, 32)
+METHODS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "calibrated": {},
+    "data-norm": {"method": "data-norm"},
+    "data-norm, 99.9 %": {"method": "data-norm", "percentile": 99.9},
+    "spike-norm": {"method": "spike-norm"},
+}
 PAUSE: Final = 0.3
 """Seconds before each repetition: idle threads of the one before have gone to sleep by then."""
 
@@ -78,6 +84,7 @@ def measure(options: Options) -> Report:
     limit = given.limit or (QUICK_SAMPLES if options.quick else None)
     if present:
         _drops(report, present, folder, tuple(given.steps or STEPS), limit)
+        _methods(report, present, folder, min(limit or METHOD_SAMPLES, METHOD_SAMPLES))
     if named(SPEED_NETWORK) in present:
         _speed(report, options, folder, limit)
     return report
@@ -105,10 +112,11 @@ def rate_coded(model: Any, calibration: Array, steps: int, **options: Any) -> An
 
 def few_spike(model: Any, calibration: Array) -> Any:
     """The network in few-spike coding."""
-    passes = importlib.import_module("snnir.passes.few_spike")
+    from snnir.passes.few_spike import FewSpikeOptions, lower_to_few_spikes
+
     entry = model.graph.inputs[0].name
-    options = passes.FewSpikeOptions(bits=FEW_SPIKE_BITS)
-    spiking, _ = passes.lower_to_few_spikes(model, {entry: calibration}, options)
+    options = FewSpikeOptions(bits=FEW_SPIKE_BITS)
+    spiking, _ = lower_to_few_spikes(model, {entry: calibration}, options)
     return spiking
 
 
@@ -134,9 +142,6 @@ def accuracy(scores: Array, y: Array) -> float:
 def _drops(
     report: Report, networks: list[Network], folder: Path, steps: tuple[int, ...], limit: int | None
 ) -> None:
-    has_few_spike = is_present("snnir.passes.few_spike")
-    if not has_few_spike:
-        report.absent.append("snnir.passes.few_spike")
     table = Table(
         "Drop in accuracy, ANN - SNN, in points",
         (
@@ -166,8 +171,7 @@ def _drops(
             spiking = rate_coded(model, calibration, count)
             seconds.append(time.perf_counter() - start)
             found[count] = answers(spiking, x)
-        if has_few_spike:
-            found[0] = answers(few_spike(model, calibration), x)
+        found[0] = answers(few_spike(model, calibration), x)
         for title, part in _parts(network, data, len(x)).items():
             before = accuracy(expected[part], y[part])
             drops = {
@@ -198,6 +202,31 @@ def _drops(
                 for count, drop in drops.items()
                 if count in network.bars
             ]
+    report.add(table)
+
+
+def _methods(report: Report, networks: list[Network], folder: Path, limit: int) -> None:
+    """The methods of rate coding side by side."""
+    columns = [f"{name}, T={count}" for count in METHOD_STEPS for name in METHODS]
+    table = Table(
+        "Drop in accuracy by method of rate coding, in points",
+        ("", "samples", *columns),
+        notes=["Samples that were not calibrated on."],
+    )
+    for network in networks:
+        data = network.data(folder)
+        model = original(folder / network.file)
+        x, y = (a[data.held_out : data.held_out + limit] for a in (data.x, data.y))
+        x, calibration = (_shaped(model, array) for array in (x, data.calibration))
+        before = accuracy(answers(model, x), y)
+        drops = {
+            f"{name}, T={count}": before
+            - accuracy(answers(rate_coded(model, calibration, count, **options), x), y)
+            for count in METHOD_STEPS
+            for name, options in METHODS.items()
+        }
+        table.rows.append((network.name, f"{len(y):,}", *(f"{drops[c]:.2f}" for c in columns)))
+        table.figures[network.name] = drops
     report.add(table)
 
 
