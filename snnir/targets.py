@@ -212,6 +212,40 @@ def parse_options(target: Target, given: Sequence[str]) -> dict[str, Any]:
     return values
 
 
+def make_ready(
+    model: Model,
+    target: Target,
+    *,
+    calibration: Mapping[str, Array] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> Ready:
+    """Bring a network into the form that a target writes, and check that it fits.
+
+    Args:
+        model: A spiking network, or the original if the target takes that; not modified.
+        target: The target.
+        calibration: Samples for each input, for what the target has to calibrate.
+        options: Settings of the target by name.
+
+    Returns:
+        What :func:`write` writes, and what was done to it.
+
+    Raises:
+        CapabilityError: With all that does not fit.
+        SnnirError: If it cannot be prepared.
+
+    Warns:
+        SnnirWarning: Of what the target says without refusing, e.g. what stays with the host.
+    """
+    ready = target.prepare(model, calibration, dict(options or {}))
+    findings = target.check(ready.model)
+    raise_errors(findings, CapabilityError)
+    for finding in findings:
+        if finding.severity == "warning":
+            warnings.warn(str(finding), SnnirWarning, stacklevel=2)
+    return ready
+
+
 def emit(
     model: Model,
     path: str | os.PathLike[str],
@@ -220,31 +254,12 @@ def emit(
     calibration: Mapping[str, Array] | None = None,
     options: Mapping[str, Any] | None = None,
 ) -> Ready:
-    """Bring a network to a target: prepare, check, write.
-
-    Args:
-        model: A spiking network, or the original if the target takes that; not modified.
-        path: Where to.
-        target: The target.
-        calibration: Samples for each input, for what the target has to calibrate.
-        options: Settings of the target by name.
-
-    Returns:
-        The model as it was written, and what was done to it.
+    """Bring a network to a target: :func:`make_ready`, and write it.
 
     Raises:
-        CapabilityError: With all that does not fit; nothing has been written.
-        SnnirError: If it cannot be prepared or written.
-
-    Warns:
-        SnnirWarning: Of what the target says without refusing, e.g. what stays with the host.
+        FileError: If it cannot be written; what was there is unchanged.
+        SnnirError: See :func:`make_ready`; nothing has been written.
     """
-    settings = dict(options or {})
-    ready = target.prepare(model, calibration, settings)
-    findings = target.check(ready.model)
-    raise_errors(findings, CapabilityError)
-    for finding in findings:
-        if finding.severity == "warning":
-            warnings.warn(str(finding), SnnirWarning, stacklevel=2)
-    target.emit(ready.model, Path(path), **settings)
+    ready = make_ready(model, target, calibration=calibration, options=options)
+    target.emit(ready.model, Path(path), **(options or {}))
     return ready

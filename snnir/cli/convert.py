@@ -22,6 +22,9 @@ import argparse
 import contextlib
 import json
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -47,7 +50,15 @@ from snnir.conversion.settings import DECODERS, ENCODERS, METHOD_NAMES, Settings
 from snnir.errors import CapabilityError, ConversionError, Diagnostic, RunError
 from snnir.files import require_writable, staged
 from snnir.ir.model import Model
-from snnir.targets import SnnirTarget, Target, emit, find_target, parse_options, target_for
+from snnir.targets import (
+    SnnirTarget,
+    Target,
+    TargetReport,
+    find_target,
+    make_ready,
+    parse_options,
+    target_for,
+)
 
 if TYPE_CHECKING:
     from snnir.conversion import ConversionReport
@@ -56,9 +67,15 @@ if TYPE_CHECKING:
 _STRETCH: Final = 1024
 """Samples that are read at a time."""
 
-_OF_CONVERSION: Final = (
+_OF_SPIKING: Final = (
     *("method", "steps", "bits", "target_drop", "percentile", "per_layer", "encoder", "decoder"),
-    *("seed", "input_scale", "input_offset", "input_dtype", "labels_of", "report"),
+    "seed",
+)
+"""Options that say how a network is made to spike."""
+
+_OF_CONVERSION: Final = (
+    *_OF_SPIKING,
+    *("input_scale", "input_offset", "input_dtype", "labels_of", "report"),
 )
 """Options that only mean something where a network is made to spike."""
 
@@ -174,7 +191,8 @@ def run(args: argparse.Namespace) -> int:
             folder = target.writes_folder and name == args.output
             require_writable(name, folder=folder)
     model = load_any_model(args.source)
-    report, calibration = None, None
+    report: ConversionReport | None = None
+    calibration: Mapping[str, Array] | None = None
     from snnir.conversion.sources import is_spiking
 
     if is_spiking(model):
@@ -184,15 +202,38 @@ def run(args: argparse.Namespace) -> int:
             raise UsageError(f"the model spikes already: {names} cannot change it")
         if args.calibration is not None:
             calibration = _samples(model, args).calibrate
+    elif target.takes_original:
+        model, calibration = _original(model, target, args)
     else:
         model, report, calibration = _convert(model, settings, args)
-    with _reported(report, args):
+    ready = make_ready(model, target, calibration=calibration, options=options)
+    reports = _Reports(report, ready.report)
+    with _reported(reports, args):
         if args.output == STDIO:
-            save_model(model, STDIO)
+            save_model(ready.model, STDIO)
         else:
-            emit(model, args.output, target, calibration=calibration, options=options)
-    _print(report, target, args)
+            target.emit(ready.model, Path(args.output), **options)
+    _print(reports, target, args)
     return Exit.OK
+
+
+@dataclass(frozen=True)
+class _Reports:
+    """What the conversion did, and what bringing the network to the target did."""
+
+    conversion: ConversionReport | None
+    target: TargetReport | None
+
+    def __bool__(self) -> bool:
+        return self.conversion is not None or self.target is not None
+
+    def to_json(self) -> dict[str, Any]:
+        """The conversion's report, with the target's as its entry 'target'."""
+        content = {} if self.conversion is None else self.conversion.to_json()
+        return content if self.target is None else {**content, "target": self.target.to_json()}
+
+    def __str__(self) -> str:
+        return "\n\n".join(str(part) for part in (self.conversion, self.target) if part is not None)
 
 
 def _usage(args: argparse.Namespace, target: Target) -> tuple[Settings, dict[str, Any]]:
@@ -236,10 +277,10 @@ def _usage(args: argparse.Namespace, target: Target) -> tuple[Settings, dict[str
 
 
 def _reported(
-    report: ConversionReport | None, args: argparse.Namespace
+    report: _Reports, args: argparse.Namespace
 ) -> contextlib.AbstractContextManager[None]:
     """The report where --report says: written before the block, there only if it succeeds."""
-    if report is None or args.report is None:
+    if not report or args.report is None:
         return contextlib.nullcontext()
     content = report.to_json()
     if args.report == STDIO:
@@ -264,6 +305,26 @@ def _convert(
             ready, samples, settings, source=args.source, progress=bar.report
         )
     return found, report, samples.calibrate
+
+
+def _original(
+    model: Model, target: Target, args: argparse.Namespace
+) -> tuple[Model, dict[str, Array]]:
+    """The original network and samples, for a target that makes its own network of them."""
+    from snnir.conversion.pipeline import original_for_target, prepared_source
+
+    given = [name for name in _OF_SPIKING if getattr(args, name) is not None]
+    if given:
+        names = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise UsageError(
+            f"target '{target.name}' makes its own network of the original: {names} cannot "
+            "change it; -O help lists its options"
+        )
+    if args.calibration is None:
+        raise UsageError("the model does not spike yet: give --calibration")
+    ready = prepared_source(model, args.input_scale, args.input_offset, args.input_dtype)
+    samples = _samples(ready, args)
+    return original_for_target(ready, samples), samples.calibrate
 
 
 class _Bar:
@@ -332,12 +393,12 @@ def _list_options(target: Target, args: argparse.Namespace) -> int:
     return Exit.OK
 
 
-def _print(report: ConversionReport | None, target: Target, args: argparse.Namespace) -> None:
+def _print(report: _Reports, target: Target, args: argparse.Namespace) -> None:
     if args.json:
-        content = None if report is None else report.to_json()
+        content = report.to_json() if report else None
         out_json({"file": args.output, "target": target.name, "report": content})
         return
-    if report is not None and STDIO not in (args.output, args.report):
+    if report and STDIO not in (args.output, args.report):
         for line in str(report).splitlines():
             out(shown(line))
     if args.output != STDIO:

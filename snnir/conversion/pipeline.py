@@ -108,6 +108,30 @@ def convert_model(
     return _Conversion(model, samples, settings, source, progress or _silent).run()
 
 
+def warned_doubts(model: Model, samples: Calibration) -> list[Diagnostic]:
+    """What is doubtful about the samples for a network; it is warned of."""
+    found = [
+        *few_samples(samples.split.given),
+        *scale_findings(model, samples.measure, samples.labels, samples.output),
+    ]
+    for finding in found:
+        warnings.warn(str(finding), SnnirWarning, stacklevel=5)
+    return found
+
+
+def original_for_target(model: Model, samples: Calibration) -> Model:
+    """The original network for a target that makes its own of it.
+
+    Preprocessing layers at its inputs are moved into the inputs' contract, exactly.
+
+    Warns:
+        SnnirWarning: If the samples are doubtful.
+    """
+    warned_doubts(model, samples)
+    moved, _ = take_preprocessing(model)
+    return moved
+
+
 def _silent(what: str, done: int, total: int) -> None:
     return
 
@@ -167,7 +191,7 @@ class _Conversion:
             raise RunError(
                 Diagnostic("convert.labels", "labels", "nothing", "labels, to measure what is lost")
             )
-        doubts = self._doubts()
+        doubts = warned_doubts(self.original, self.samples)
         moved, gone = take_preprocessing(self.original)
         ann = canonicalise(moved)
         found = self._choose(ann)
@@ -181,17 +205,6 @@ class _Conversion:
             }.items()
         )
         return found.model, self._report(found, ann, gone, doubts)
-
-    def _doubts(self) -> Sequence[Diagnostic]:
-        """What is doubtful about the data; it is warned of before the work begins."""
-        samples = self.samples
-        found = [
-            *few_samples(samples.split.given),
-            *scale_findings(self.original, samples.measure, samples.labels, samples.output),
-        ]
-        for finding in found:
-            warnings.warn(str(finding), SnnirWarning, stacklevel=5)
-        return found
 
     # Trying ------------------------------------------------------------------------------
 
