@@ -16,7 +16,7 @@ from snnir.errors import Diagnostic, SnnirError
 _BUILT_IN: Final = {
     "ops": ("ann", "snn", "loihi2"),
     "backends": ("reference", "layerwise"),
-    "targets": ("snnir",),
+    "targets": ("snnir", "loihi2"),
 }
 
 _TITLES: Final = {

@@ -7,7 +7,7 @@ computes from it.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,11 +24,10 @@ from snnir.errors import (
     raise_errors,
 )
 from snnir.ir.model import Model
-from snnir.targets import Ready
+from snnir.targets.loihi2 import Loihi2Target
 from snnir_converters import _hdf5
 from snnir_converters.netx._file import is_netx, read_file
 from snnir_converters.netx._graph import build_model
-from snnir_converters.netx._prepare import SETTINGS, prepare
 from snnir_converters.netx._target import describe
 
 __all__ = ["FRONTEND", "TARGET", "NetXFrontend", "NetXTarget", "read_netx", "write_netx"]
@@ -135,32 +134,12 @@ FRONTEND: Final = NetXFrontend()
 """What the entry point ``netx`` of group ``snnir.frontends`` names."""
 
 
-class NetXTarget:
+class NetXTarget(Loihi2Target):
     """The target for NetX files."""
 
-    name: Final = "netx"
-    extras: Final = "netx"
-    suffixes: Final = (".net",)
-    writes_folder: Final = False
-    takes_original: Final = True
-    options: Final = SETTINGS
-
-    def prepare(
-        self, model: Model, calibration: Mapping[str, Array] | None, options: Mapping[str, Any]
-    ) -> Ready:
-        """The model in the integers of Loihi 2.
-
-        Args:
-            model: Of domain ``loihi2``, which it then stays; or a network of ReLUs, rate-coded or
-                not, which becomes sigma-delta neurons; or a spiking one with a reset to 0.
-            calibration: Samples for each input; networks of ReLUs need them.
-            options: ``bits``, ``scale``, ``approximate``, ``steps``; see
-                :class:`~snnir.passes.loihi2.Loihi2Options`.
-
-        Raises:
-            SnnirError: If that is not possible.
-        """
-        return prepare(model, calibration, options)
+    name = "netx"
+    extras = "netx"
+    suffixes = (".net",)
 
     def check(self, model: Model) -> list[Diagnostic]:
         """All that does not fit, and (warnings) what stays with the host."""

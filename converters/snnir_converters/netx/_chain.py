@@ -5,15 +5,15 @@ Whatever leads to the chain's input, and whatever follows its neurons, stays wit
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from snnir.errors import Diagnostic
 from snnir.ir.graph import Graph, Node
 from snnir.ir.traversal import consumers, producer
+from snnir.targets.loihi2 import NEURONS
 
-NEURONS: Final = ("CubaLIF", "CubaLI", "Delta", "SigmaDelta", "Sigma")
 SYNAPSES: Final = ("Dense", "Conv2D")
 MOVES: Final = ("Permute", "Flatten")
 
@@ -216,7 +216,7 @@ class _Search:
         self._findings.append(Diagnostic("netx.chain", where, found, allowed, hint))
 
 
-def _is(node: Node, operators: tuple[str, ...]) -> bool:
+def _is(node: Node, operators: Collection[str]) -> bool:
     return node.domain == "loihi2" and node.operator in operators
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import snnir
 from snnir import GraphBuilder
 from snnir.errors import CapabilityError, FileError
 from snnir.ir.diff import diff
@@ -30,6 +32,7 @@ from tests.converters.netx.tools import (
     reference,
     relu_network,
 )
+from tests.data import mnist, shared
 
 
 def codes(model: Model) -> list[str]:
@@ -368,3 +371,38 @@ def test_settings_from_text() -> None:
             settings[name].parse(text)
     with pytest.raises(CapabilityError, match="'colour'"):
         TARGET.prepare(relu_network()[0], None, {"colour": 1})
+
+
+def test_a_keras_network_goes_to_the_chip_in_one_call(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--to netx` and `--to loihi2` start from the original, and say what they did."""
+    from snnir.cli.main import main
+
+    path = shared("keras/snntb_mnist_mlp_98.15.keras")
+    images = mnist()
+    np.savez(tmp_path / "x.npz", x=images.train_x[:200].reshape(200, 784))
+    chip, net = tmp_path / "chip.snnir", tmp_path / "chip.net"
+    common = ["--calibration", str(tmp_path / "x.npz"), "--input-scale", "1/255"]
+    common += ["--input-dtype", "uint8", "-O", "bits=8"]
+    for target, out in (("loihi2", chip), ("netx", net)):
+        report = tmp_path / f"{target}.json"
+        arguments = ["convert", str(path), "-o", str(out), "--to", target, *common]
+        assert main([*arguments, "--report", str(report)]) == 0
+        assert "sigma-delta" in capsys.readouterr().out
+        assert json.loads(report.read_text())["target"]["route"] == "sigma-delta"
+    lowered = snnir.load(chip)
+    x = images.test_x[:1000].reshape(1000, 784)
+    found = snnir.run(lowered, x)[lowered.graph.outputs[0].name].argmax(1)
+    assert (found == images.test_y[:1000]).mean() > 0.97
+    synapses = [node for node in read_netx(net).graph.nodes.values() if node.op == "loihi2.Dense"]
+    expected = [node for node in lowered.graph.nodes.values() if node.op == "loihi2.Dense"]
+    for ours, theirs in zip(expected, synapses, strict=True):
+        weights = [
+            node.parameters["weight"].numpy().astype(float)
+            * 2.0 ** int(node.attributes.get("weight_exp", 0))  # type: ignore[arg-type]
+            for node in (ours, theirs)
+        ]
+        assert np.array_equal(*weights)
+    assert main(["convert", str(path), "-o", str(net), *common, "--steps", "8"]) == 2
+    assert "makes its own network" in capsys.readouterr().err

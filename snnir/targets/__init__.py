@@ -125,11 +125,11 @@ class Target(Protocol):
 class SnnirTarget:
     """This project's own file: the model as it is."""
 
-    name: Final = "snnir"
-    extras: Final = ""
-    suffixes: Final = (".snnir",)
-    writes_folder: Final = False
-    takes_original: Final = False
+    name: str = "snnir"
+    extras: str = ""
+    suffixes: tuple[str, ...] = (".snnir",)
+    writes_folder: bool = False
+    takes_original: bool = False
     options: Sequence[TargetOption] = ()
 
     def prepare(
@@ -151,9 +151,12 @@ class SnnirTarget:
         save(model, path)
 
 
+BUILT_IN: Final = ("snnir", "loihi2")
+
+
 def target_names() -> list[str]:
     """Names of the installed targets."""
-    return [SnnirTarget.name, *(n for n in plugins.names("targets") if n != SnnirTarget.name)]
+    return [*BUILT_IN, *(name for name in plugins.names("targets") if name not in BUILT_IN)]
 
 
 def find_target(name: str) -> Target:
@@ -162,8 +165,12 @@ def find_target(name: str) -> Target:
     Raises:
         PluginError: If it is unknown or does not load.
     """
-    if name == SnnirTarget.name:
+    if name == "snnir":
         return SnnirTarget()
+    if name == "loihi2":
+        from snnir.targets.loihi2 import Loihi2Target
+
+        return Loihi2Target()
     found = plugins.load_optional("targets", name)
     if found is None:
         raise PluginError(
@@ -179,7 +186,7 @@ def target_for(path: str | os.PathLike[str]) -> Target:
         PluginError: If a target does not load.
     """
     suffix = Path(path).suffix.lower()
-    for name in target_names()[1:] if suffix not in SnnirTarget.suffixes and suffix else ():
+    for name in target_names() if suffix not in SnnirTarget.suffixes and suffix else ():
         target = find_target(name)
         if suffix in target.suffixes:
             return target
