@@ -10,17 +10,16 @@ in the columns "others"; 20 samples of each network are compared with Lava where
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 from _measure import Bar, Options, Report, Table, at_most, is_present, main
+from _networks import default_folder, named
 
 from snnir import GraphBuilder, Model
 from snnir.conversion import read
@@ -29,14 +28,18 @@ from snnir.passes.canonicalise import canonicalise
 from snnir.passes.loihi2 import Loihi2Options, lower_to_loihi2
 from snnir.passes.quantise import SCALES, QuantiseOptions, quantise
 from snnir.runtime.backend import find_backend
-from snnir.testing.images import mnist
 
 Array = npt.NDArray[Any]
 
-DATA: Final = Path(
-    os.environ.get("SNNIR_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data"
-)
-CALIBRATED: Final = 200
+BARS: Final = {
+    "snntb_mnist_mlp": 0.1,
+    "snntb_mnist_cnn_avgpool": 0.1,
+    "snntb_cifar_cnn_avgpool": 0.5,
+    "kws_dscnn": 0.5,
+}
+"""Allowed loss of accuracy in percentage points."""
+
+QUICK_SAMPLES: Final = 1000
 IN_LAVA: Final = 20
 BITS: Final = (8, 6, 4)
 FASTER: Final = 50.0
@@ -79,36 +82,18 @@ class Network:
 
 def networks(quick: bool, absent: list[str]) -> Iterator[Network]:
     """The networks that are there."""
-
-    def model(path: str) -> Model | None:
-        if not (DATA / path).exists():
-            absent.append(path)
-            return None
-        return canonicalise(read(DATA / path))
-
-    count = 1000 if quick else 10_000
-    images = mnist()
-    train, test = (part.astype(np.float32) / 255 for part in (images.train_x, images.test_x))
-    for name, path, shape in (
-        ("mnist mlp", "keras/snntb_mnist_mlp_98.15.keras", (784,)),
-        ("mnist cnn", "keras/snntb_mnist_cnn_avgpool_99.20.keras", (28, 28, 1)),
-    ):
-        found = model(path)
-        if found is not None:
-            samples = train[:CALIBRATED].reshape(-1, *shape)
-            x = test[:count].reshape(-1, *shape)
-            yield Network(name, found, samples, x, images.test_y[:count], 0, 0.1)
-    found = model("keras/snntb_cifar_cnn_avgpool_83.62.keras")
-    if found is not None:
-        with np.load(DATA / "cifar10/test1000_lossless.npz") as data:
-            x, y = data["x"].astype(np.float32) / 255, data["y"].reshape(-1)
-        yield Network("cifar-10 cnn", found, x[:CALIBRATED], x, y, CALIBRATED, 0.5)
-    found = model("kws/kws_dscnn.keras")
-    if found is not None:
-        with np.load(DATA / "kws/kws_mfcc_1000.npz") as data:
-            x = (data["mfcc"].astype(np.float32) - 83) * np.float32(0.58470)
-            x, y = x.reshape(-1, 49, 10, 1), data["label"].reshape(-1)
-        yield Network("keywords ds-cnn", found, x[:CALIBRATED], x, y, CALIBRATED, 0.5)
+    folder = default_folder()
+    for name, bar in BARS.items():
+        found = named(name)
+        if not (folder / found.file).exists():
+            absent.append(found.file)
+            continue
+        model = canonicalise(read(folder / found.file))
+        data = found.data(folder)
+        shape = model.graph.inputs[0].type.shape
+        calibration, x = (a.reshape(len(a), *shape) for a in (data.calibration, data.x))
+        count = QUICK_SAMPLES if quick else len(x)
+        yield Network(name, model, calibration, x[:count], data.y[:count], data.held_out, bar)
 
 
 def measure(options: Options) -> Report:
@@ -125,7 +110,7 @@ def measure(options: Options) -> Report:
     for network in networks(options.quick, report.absent):
         _sigma_delta(report, sigma, network, lava)
         _integers(integers, network)
-        if network.name == "mnist mlp":
+        if network.name == "snntb_mnist_mlp":
             _hard_reset(report, network)
     report.add(sigma)
     report.add(integers)
