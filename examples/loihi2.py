@@ -17,6 +17,7 @@ import snnir
 from snnir.errors import MissingDependency
 from snnir.ir.model import Model
 from snnir.runtime.backend import find_backend
+from snnir.targets import emit
 from snnir.testing.images import mnist
 from snnir_converters.keras import read_keras
 from snnir_converters.netx import TARGET
@@ -59,11 +60,11 @@ def main() -> None:
     network.save(options.folder / "cnn.keras")
 
     ann = read_keras(options.folder / "cnn.keras")
-    model = TARGET.prepare(ann, {ann.graph.inputs[0].name: train_x[:500]}, {"bits": 8})
-    for finding in TARGET.check(model):
-        print(finding)
     path = options.folder / "cnn.net"
-    TARGET.emit(model, path)
+    samples = {ann.graph.inputs[0].name: train_x[:500]}
+    ready = emit(ann, path, TARGET, calibration=samples, options={"bits": 8})
+    model = ready.model
+    print(ready.report)
 
     def accuracy(tested: Model) -> float:
         answers = next(iter(snnir.run(tested, test_x, backend="layerwise").outputs.values()))

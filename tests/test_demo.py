@@ -50,3 +50,23 @@ def test_the_demo(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "report.json").read_text())["steps"] == 32
     for name in ("net.keras", "test.npz"):
         assert (tmp_path / name).exists() and name in found.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not DEMO.exists(), reason="the source tree is not here")
+def test_the_loihi2_example(tmp_path: Path) -> None:
+    keras()
+    mnist()
+    found = subprocess.run(
+        [sys.executable, DEMO.with_name("loihi2.py"), "--folder", tmp_path, "--epochs", "1"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=600,
+        check=True,
+    )
+    rates = re.search(r"original ([\d.]+) %, 8-bit integers ([\d.]+) %", found.stdout)
+    assert rates is not None
+    assert float(rates[1]) > 90 and abs(float(rates[1]) - float(rates[2])) < 0.5
+    assert (tmp_path / "cnn.net").exists()
+    assert "DIFFERENT" not in found.stdout
