@@ -132,8 +132,10 @@ def test_the_recurrent_example(tmp_path: Path) -> None:
     assert original > 93
     for accuracy, drop, _ in table.values():
         assert drop == pytest.approx(original - accuracy, abs=0.02)
-    # A few of 449 images are near the edge in a network trained for so short a time.
-    assert table["loihi2/8", "auto"][1] <= 1.5
+    # Recurrent spikes amplify rounding: noise of 0.4 % on the weights alone changes up to 1 % of
+    # the answers, some for the better, and training so short leaves more of them on the edge.
+    _, drop, agreement = table["loihi2/8", "auto"]
+    assert agreement > 97 and drop <= 1.5
     assert all(drop < 5 for _, drop, _ in table.values())
 
     data = np.load(tmp_path / "test.npz")
