@@ -46,7 +46,7 @@ CODES: Final[dict[str, CodeInfo]] = {
         "this is not a snnir model",
         "Give a file written by snnir; `snnir convert` reads other formats.",
     ),
-    "format.unknown": CodeInfo(
+    "file.unknown-format": CodeInfo(
         "this is not a model in a known format",
         "Give a saved model; `snnir plugins` lists what reads other formats.",
     ),

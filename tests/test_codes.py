@@ -182,7 +182,7 @@ def _(folder: Path) -> None:
     snnir.loads(b"PK\x03\x04 something else entirely, of some length")
 
 
-@raises("format.unknown", FormatError)
+@raises("file.unknown-format", FormatError)
 def _(folder: Path) -> None:
     (folder / "net.txt").write_text("three layers", "utf-8")
     snnir.conversion.read(folder / "net.txt")

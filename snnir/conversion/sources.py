@@ -45,7 +45,7 @@ def read(source: Any) -> Model:
     names = ", ".join(frontend.name for frontend in readers)
     raise FormatError(
         Diagnostic(
-            "format.unknown",
+            "file.unknown-format",
             "source",
             f"an object of {type(source).__module__}.{type(source).__qualname__}",
             f"a path, a Model or a live model of {names}" if names else "a path or a Model",
@@ -103,7 +103,7 @@ def of_any_format(finding: Diagnostic) -> Diagnostic:
     endings = [".snnir"]
     for name in plugins.names("frontends"):
         endings += plugins.load("frontends", name).suffixes
-    return dataclasses.replace(finding, code="format.unknown", allowed=", ".join(endings))
+    return dataclasses.replace(finding, code="file.unknown-format", allowed=", ".join(endings))
 
 
 def describe(source: Any) -> str:

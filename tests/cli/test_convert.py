@@ -300,8 +300,8 @@ HDF5 = b"\x89HDF\r\n\x1a\n"
         ("net.keras", b"text", ["[keras.not-keras]", "a .keras archive"]),
         ("net.h5", HDF5 + bytes(99), ["[hdf5.malformed]"]),
         ("NET.H5", HDF5, ["[hdf5.malformed]"]),
-        ("net.model", HDF5 + bytes(99), ["[format.unknown]", ".snnir, .keras, .h5", "HDF5"]),
-        ("net.txt", b"three layers", ["[format.unknown]", ".snnir, .keras, .h5"]),
+        ("net.model", HDF5 + bytes(99), ["[file.unknown-format]", ".snnir, .keras, .h5", "HDF5"]),
+        ("net.txt", b"three layers", ["[file.unknown-format]", ".snnir, .keras, .h5"]),
         ("net.keras", b"\x0dsnnir1 and no more", ["[keras.not-keras]"]),
     ],
 )

@@ -96,7 +96,7 @@ def test_a_bad_file_is_exit_code_3(
     status, out, err = run(*command, "bad")
     assert (status, out) == (3, "")
     if command[0] == "run":  # takes models of other formats, too
-        code = code.replace("format.not-snnir", "format.unknown")
+        code = code.replace("format.not-snnir", "file.unknown-format")
     assert f"[{code}]" in err
     assert "file 'bad'" in err
     assert "remedy:" in err

@@ -32,7 +32,7 @@ BIAS_ROUNDS: Final = 2
 CLOSED_FORM_ELEMENTS: Final = 1 << 21
 """About how many activations are used in closed form."""
 
-SIMULATED_ELEMENTS: Final = 1 << 24
+SIMULATED_ELEMENTS: Final = 1 << 26
 """About how many activations times steps are simulated for one threshold."""
 
 HELD_OUT: Final = 4
