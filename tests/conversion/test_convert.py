@@ -217,7 +217,7 @@ def test_a_live_model_is_recognised_by_its_frontend() -> None:
         with pytest.raises(snnir.UnsupportedFeature, match=r"keras\.model"):
             snnir.convert(made(), calibration=PIXELS)
     other = type("Sequential", (), {"__module__": "keras_of_mine", "layers": ()})
-    with pytest.raises(snnir.FormatError, match=r"format\.unknown.*live model of keras"):
+    with pytest.raises(snnir.FormatError, match=r"file\.unknown-format.*live model of keras"):
         snnir.convert(other(), calibration=PIXELS)
 
 
