@@ -45,7 +45,7 @@ SPEED_SAMPLES: Final = 1_000
 SPEED_ROUNDS: Final = 7
 SPEED_BAR: Final = 1.5
 METHOD_SAMPLES: Final = 2_000
-METHOD_STEPS: Final = (8, 32)
+METHOD_STEPS: Final = (8, 16)
 METHODS: Final[Mapping[str, Mapping[str, Any]]] = {
     "calibrated": {},
     "data-norm": {"method": "data-norm"},
