@@ -456,6 +456,12 @@ class OpDef:
         return Timing.STATIC if self.flow is Flow.ENCODE else Timing.PER_STEP
 
 
+def default_attribute(opdef: OpDef | None, name: str) -> AttributeValue | None:
+    """Default of an attribute; of one of every operator, if the node's is not known."""
+    known = COMMON_ATTRIBUTES if opdef is None else opdef.all_attributes
+    return next((attribute.default for attribute in known if attribute.name == name), None)
+
+
 def same_shape(port: str) -> Callable[[InferContext], Sequence[Shape]]:
     """An ``infer`` for operators whose outputs have the shape of one input."""
 
