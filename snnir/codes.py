@@ -339,4 +339,34 @@ CODES: Final[dict[str, CodeInfo]] = {
         "there is no sign of life from Lava",
         "Give it more time with option timeout, or fewer neurons.",
     ),
+    # GeNN ------------------------------------------------------------------------------------
+    "genn.operator": CodeInfo(
+        "GeNN's populations cannot carry this operator out",
+        "Convert the network that it came from, or run it with --backend reference.",
+    ),
+    "genn.shape": CodeInfo(
+        "GeNN needs numbers for all lengths", "Give the model's symbols numbers."
+    ),
+    "genn.delay": CodeInfo("a delay is longer than GeNN can hold", "Shorten it."),
+    "genn.missing": CodeInfo("PyGeNN is not installed", "Install it as its documentation says."),
+    "genn.version": CodeInfo(
+        "this release of PyGeNN is not supported", "Install one that is, as upstream says."
+    ),
+    "genn.defect": CodeInfo(
+        "this build of PyGeNN has a defect that changes results", "Build it again."
+    ),
+    "genn.backend": CodeInfo(
+        "this PyGeNN cannot run that backend here",
+        "Choose another one, or build PyGeNN for it.",
+    ),
+    "genn.compiler": CodeInfo(
+        "a program that GeNN calls is missing", "Install it; CXX names another compiler."
+    ),
+    "genn.build": CodeInfo(
+        "the code that GeNN generated was not built", "See what the compiler printed."
+    ),
+    "genn.cache": _warning(
+        "the compiled model could not be kept",
+        "SNNIR_CACHE_DIR names another folder; until then every run compiles.",
+    ),
 }

@@ -105,9 +105,9 @@ class Cells:
     def cell_of_value(self, value: str) -> str | None:
         """The cell that makes a value, if one does."""
         name = producer(value)
-        if name in self.units:
-            return self.cell_of.get(name)
-        return INPUT + name if self.types[value].is_per_step else None
+        if not self.types[value].is_per_step:
+            return None
+        return self.cell_of.get(name) if name in self.units else INPUT + name
 
 
 def divide(model: Model, dtype: np.dtype[Any]) -> Cells:

@@ -314,10 +314,6 @@ class Engine:
             size = self.plan.populations[name].size
             room = np.zeros(self.settings.batch * steps * size, self.plan.dtype)
             self._populations[name].extra_global_params[item].set_init_values(room)
-            if self.settings.batch > 1:
-                first = np.arange(self.settings.batch, dtype=np.uint32)[:, None] * (steps * size)
-                offsets = np.broadcast_to(first, (self.settings.batch, size))
-                self._populations[name].vars["offset"].values = offsets
         self.model.load(num_recording_timesteps=steps)
         self._loaded = steps
         for population in self.plan.populations.values():
@@ -343,8 +339,8 @@ class Engine:
             variable.push_to_device()
         for (name, item), values in sequences.items():
             table = self._populations[name].extra_global_params[item]
-            batch, _, size = self.settings.batch, 0, self.plan.populations[name].size
-            rooms = table.view.reshape(batch, -1, size)
+            size = self.plan.populations[name].size
+            rooms = table.view.reshape(self.settings.batch, -1, size)
             rooms[: part.stop - part.start, : values.shape[1]] = values[part]
             table.push_to_device()
 

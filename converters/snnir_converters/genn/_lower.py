@@ -177,7 +177,7 @@ class _Lowering:
         code, lag = population.code, self.cells.retimed.lags[name]
         y = ""
         if result:
-            y = f"{prefix}_y"
+            y = f"{prefix}_value"
             code.variables[y] = Variable(y)
             writer.line(f"{y} = {result};")
             self.plan.places[unit.node.values()[0]] = Place(population.name, y, lag)
@@ -253,6 +253,9 @@ class _Lowering:
         """Connections and constants for a sum; the expression of it, or nothing."""
         parts: list[str] = []
         for number, ((cell, delay, since), chain) in enumerate(terms.arriving.items()):
+            synapses = self._synapses(self.cells.emits[cell], chain, population.size)
+            if isinstance(synapses, Pairs) and not synapses.weight.size:
+                continue
             item = f"{prefix}_in{number}"
             population.code.inputs.append(item)
             self.plan.connections.append(
@@ -262,7 +265,7 @@ class _Lowering:
                     target=population.name,
                     input=item,
                     delay_steps=delay,
-                    synapses=self._synapses(self.cells.emits[cell], chain, population.size),
+                    synapses=synapses,
                     graded=True,
                 )
             )

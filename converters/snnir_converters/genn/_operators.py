@@ -126,7 +126,8 @@ class Writer:
         if values.ndim == 1:
             self.population.tables[full] = np.ascontiguousarray(values)
             return f"{full}[{{row}}]"
-        spread = np.broadcast_to(values, (len(values), *self.shape))
+        rows = values.reshape(len(values), *[1] * (len(self.shape) + 1 - values.ndim), *values.shape[1:])
+        spread = np.broadcast_to(rows, (len(values), *self.shape))
         self.population.tables[full] = spread.reshape(-1)
         return f"{full}[({{row}} * num_neurons) + id]"
 
