@@ -53,6 +53,7 @@ _ERROR_GROUPS: Final = {
     "example": "Stored examples",
     "run": "Running",
     "plugin": "Plugins",
+    "retime": "Retiming",
     "quantise": "Quantisation",
     "loihi2": "Loihi 2",
     "hdf5": "HDF5 files",

@@ -55,7 +55,8 @@ def test_backends_agree_whatever_starts_when(seed: int) -> None:
     steps = model.time.steps + 12  # no window of a decoder is empty
     inputs = random_inputs(rng, model, samples=3, steps=steps)
     names = [value for node in model.graph.nodes.values() for value in node.values()]
-    names += [name for name in state_names(model) if name not in names]
+    states = [f"{name}:{state}" for name, own in state_names(model).items() for state in own]
+    names += [name for name in states if name not in names]
     expected, found = (
         find_backend(backend).prepare(model).run(inputs, steps=steps, record=names)
         for backend in BACKENDS
