@@ -212,6 +212,16 @@ CODES: Final[dict[str, CodeInfo]] = {
         "no number of steps loses so little accuracy",
         "Allow more, choose another method, or give more calibration samples.",
     ),
+    # Retiming ----------------------------------------------------------------------------
+    "retime.cycle": CodeInfo(
+        "a cycle has fewer steps of delay than the backend's connections take",
+        "Give the cycle's connections more delay and train again, or use a backend whose "
+        "connections take no step, e.g. `reference`.",
+    ),
+    "retime.window": CodeInfo(
+        "a decoder that ends before the presentation has no window for that",
+        "Use a decoder with a window, e.g. one of domain `snn`.",
+    ),
     # Targets -----------------------------------------------------------------------------
     "target.option": CodeInfo(
         "the target has no such option or value",

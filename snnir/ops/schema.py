@@ -405,8 +405,11 @@ class OpDef:
         object.__setattr__(self, "_parameters", {p.name: p for p in self.parameters})
         object.__setattr__(self, "_inputs", {p.name: p for p in self.inputs})
         object.__setattr__(self, "output_names", tuple(p.name for p in self.outputs))
-        own = {item.name for item in (*self.attributes, *self.parameters, *self.inputs)}
-        taken = own & {attribute.name for attribute in COMMON_ATTRIBUTES}
+        taken = {attribute.name for attribute in COMMON_ATTRIBUTES} & {
+            *(attribute.name for attribute in self.attributes),
+            *(parameter.name for parameter in self.parameters),
+            *(port.name for port in self.inputs),
+        }
         if taken:
             raise ValueError(
                 f"operator {self.op} names something {', '.join(sorted(taken))}, as an attribute "
