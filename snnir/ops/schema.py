@@ -130,6 +130,12 @@ COMMON_ATTRIBUTES: Final = (START_STEP,)
 """Attributes that every operator of every domain has; definitions do not repeat them."""
 
 
+def start_of(node: Node) -> int:
+    """The ``start_step`` of a node."""
+    start = node.attributes.get(START_STEP.name, START_STEP.default)
+    return start if isinstance(start, int) else 0
+
+
 @dataclass(frozen=True)
 class Parameter:
     """A quantity: a tensor, or a number that stands for a tensor of shape ``[]``.

@@ -12,13 +12,14 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import scipy.sparse
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import snnir
 from snnir import GraphBuilder
 from snnir.conversion import read
 from snnir.errors import CapabilityError, ModelError
+from snnir.infer import infer
 from snnir.ir.graph import Node
 from snnir.ir.model import Model
 from snnir.ops import registry
@@ -636,42 +637,87 @@ def conv_of(shape: Sequence[int], weight: Array, **arguments: Any) -> Any:
     return model, as_convolution(node, opdef, tuple(shape))
 
 
+def convolved(found: Any, x: Array) -> Array:
+    """By the definition, spike by spike: (..., height, width, in) -> (..., height, width, out)."""
+    kernel, (height, width, inputs) = found.kernel, found.input_shape
+    rows, columns, outputs = found.output_shape
+    y = np.zeros((*x.shape[:-3], rows, columns, outputs))
+    per_group, of_group = inputs // found.groups, outputs // found.groups
+    for u, v in np.ndindex(*kernel.shape[:2]):
+        for row, column in np.ndindex(rows, columns):
+            r = row * found.strides[0] + u * found.dilations[0] - found.pads[0]
+            c = column * found.strides[1] + v * found.dilations[1] - found.pads[1]
+            if not (0 <= r < height and 0 <= c < width):
+                continue
+            for group in range(found.groups):
+                out = slice(group * of_group, (group + 1) * of_group)
+                part = x[..., r, c, group * per_group : (group + 1) * per_group]
+                y[..., row, column, out] += part @ kernel[u, v, :, out]
+    return y
+
+
+@settings(deadline=None, max_examples=60)
+@given(SEEDS, st.sampled_from(["Conv1D", "Conv2D", "DepthwiseConv2D"]))
+def test_convolutions(seed: int, name: str) -> None:
+    rng = np.random.default_rng(seed)
+    opdef = registry.find(f"snn.{name}")
+    assert opdef is not None
+    draw = Draw(rng, dyadic=True, steps=STEPS, recurrent=False)
+    shape = tuple(int(n) for n in rng.integers(1, 7, 1 if name == "Conv1D" else 2))
+    shape = (*shape, int(rng.integers(1, 5)))
+    known = Known(None, shape, True, False, 3, 1.0)  # type: ignore[arg-type]
+    plan = RECIPES[opdef.op](draw, opdef, [known])
+    assume(plan is not None)
+    arguments = {k: v for k, v in plan.arguments.items() if k != "bias"}  # type: ignore[union-attr]
+    try:
+        model = build(name, [shape], arguments)
+    except ModelError:
+        assume(False)
+    (node,) = model.graph.nodes.values()
+    found = as_convolution(node, opdef, shape)
+    x = rng.integers(-8, 9, (1, STEPS, *shape)).astype("f4")
+    wanted = find_backend("reference").prepare(model).run({"x0": x}, steps=STEPS).outputs["y"]
+    got = convolved(found, x.reshape(1, STEPS, *found.input_shape))
+    assert np.array_equal(got.reshape(wanted.shape), wanted)
+
+
+@pytest.mark.parametrize("name", ["AveragePool2D", "SumPool2D"])
+@pytest.mark.parametrize("arguments", [{}, {"padding": "same"}, {"strides": [2, 2]}])
+def test_convolutions_of_pooled_values(name: str, arguments: dict[str, Any]) -> None:
+    weight = weights(3, 3, 2, 4)
+    _, convolution = conv_of((4, 3, 2), weight, **arguments)
+    model = build(name, [(8, 6, 2)], {"pool_size": [2, 2]})
+    (pool,) = model.graph.nodes.values()
+    opdef = registry.find(pool.op)
+    assert opdef is not None
+    found = convolution.of_pooled(pool, opdef, (8, 6, 2))
+    x = np.random.default_rng(0).integers(-8, 9, (1, STEPS, 8, 6, 2)).astype("f4")
+    pooled = find_backend("reference").prepare(model).run({"x0": x}, steps=STEPS).outputs["y"]
+    assert np.array_equal(convolved(found, x), convolved(convolution, pooled))
+
+
 @pytest.mark.parametrize(
-    ("size", "arguments", "pads"),
+    ("shape", "arguments"),
     [
-        ((2, 3), {}, (0, 0)),
-        ((3, 5), {"padding": "same"}, (1, 2)),
-        ((1, 1), {"padding": "same"}, (0, 0)),
-        ((3, 2), {"padding": "explicit", "pads": [2, 2, 1, 1]}, (2, 1)),
-        ((2, 3), {"padding": "same"}, None),
-        ((3, 3), {"padding": "explicit", "pads": [1, 1, 1, 0]}, None),
-        ((3, 3), {"strides": [1, 2]}, None),
-        ((3, 3), {"dilations": [2, 1]}, None),
-        ((3, 3), {"groups": 2}, None),
+        ((9, 6, 2), {"pool_size": [2, 2]}),  # the last row is left out
+        ((8, 6, 2), {"pool_size": [2, 2], "strides": [1, 2]}),
+        ((8, 6, 2), {"pool_size": [3, 2], "padding": "same"}),
     ],
 )
-def test_plain_convolutions(
-    size: tuple[int, int], arguments: dict[str, Any], pads: tuple[int, int] | None
+def test_pooling_that_is_no_convolution_of_its_own(
+    shape: tuple[int, ...], arguments: dict[str, Any]
 ) -> None:
-    weight = weights(*size, 2 // arguments.get("groups", 1), 4)
-    model, found = conv_of((6, 7, 2), weight, **arguments)
-    if pads is None:
-        assert found is None
-        return
-    assert found.pads == pads
-    assert np.array_equal(found.kernel, weight)
-    x = np.random.default_rng(0).integers(-8, 9, (1, STEPS, 6, 7, 2)).astype("f4")
-    wanted = find_backend("reference").prepare(model).run({"x0": x}, steps=STEPS).outputs["y"]
-    (high, wide), (height, width, _) = found.pads, found.output_shape
-    padded = np.pad(x, [(0, 0), (0, 0), (high, high), (wide, wide), (0, 0)])
-    y = sum(
-        padded[:, :, u : u + height, v : v + width] @ weight[u, v] for u, v in np.ndindex(*size)
-    )
-    assert np.array_equal(y, wanted)
-    assert found.output_shape == wanted.shape[2:]
+    model = build("AveragePool2D", [shape], arguments)
+    (pool,) = model.graph.nodes.values()
+    opdef = registry.find(pool.op)
+    assert opdef is not None
+    out = model.graph.nodes[pool.name].values()[0]
+    size = infer(model)[out].shape
+    _, convolution = conv_of(size, weights(1, 1, 2, 3))
+    assert convolution.of_pooled(pool, opdef, shape) is None
 
 
-def test_other_operators_are_no_plain_convolution() -> None:
+def test_other_operators_are_no_convolution() -> None:
     model = build("Dense", [(2,)], {"weight": weights(2, 2)})
     (node,) = model.graph.nodes.values()
     opdef = registry.find(node.op)

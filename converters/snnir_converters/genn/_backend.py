@@ -12,7 +12,7 @@ from snnir.check import check
 from snnir.errors import CapabilityError, Diagnostic, ModelError, raise_errors
 from snnir.ir.model import Model
 from snnir.ir.traversal import producer
-from snnir.ops.schema import START_STEP, Array, Bound
+from snnir.ops.schema import Array, Bound, start_of
 from snnir.ops.snn.decoders import exponential_weight, window
 from snnir.passes.linear_map import LinearMap
 from snnir.runtime.backend import (
@@ -221,7 +221,7 @@ class GennPrepared:
         """A decoder bound to the run, its presentation starting when it does."""
         node = self._cells.units[name].node
         shape = self._cells.shape(node.values()[0])
-        length = steps - int(node.attributes.get(START_STEP.name, 0))
+        length = steps - start_of(node)
         return bind(
             node,
             {"x": [shape]},
@@ -278,9 +278,7 @@ class GennPrepared:
         shape = self._cells.shape(node.values()[0])
         return array.reshape(*array.shape[:2], *shape)
 
-    def _windows(
-        self, samples: int, steps: int
-    ) -> tuple[dict[Item, int], dict[Item, Array]]:
+    def _windows(self, samples: int, steps: int) -> tuple[dict[Item, int], dict[Item, Array]]:
         """Windows of the decoders, and their weights, in this run."""
         numbers: dict[Item, int] = {}
         tables: dict[Item, Array] = {}
@@ -310,9 +308,7 @@ class GennPrepared:
         names = sorted({feed.value for _, feed in feeds})
         steady = [name for name in names if self._cells.is_constant(name)]
         values = self._host([name for name in names if name not in steady], arrays, steps)
-        values |= {
-            name: array[:, 0] for name, array in self._host_steady(steady, arrays).items()
-        }
+        values |= {name: array[:, 0] for name, array in self._host_steady(steady, arrays).items()}
         statics: dict[Item, Array] = {}
         sequences: dict[Item, Array] = {}
         for population, feed in feeds:
@@ -324,9 +320,7 @@ class GennPrepared:
                 statics[item] = flat if feed.through is None else _mapped(feed.through, flat)
         return statics, sequences
 
-    def _host_steady(
-        self, names: Sequence[str], arrays: Mapping[str, Array]
-    ) -> dict[str, Array]:
+    def _host_steady(self, names: Sequence[str], arrays: Mapping[str, Array]) -> dict[str, Array]:
         """Values that are the same in every step, in one step."""
         entries = {entry.name for entry in self._model.graph.inputs if not entry.type.is_per_step}
         static = {name: array for name, array in arrays.items() if name in entries}
@@ -339,7 +333,8 @@ def _weights(bound: Bound, count: int) -> Array:
     if rows[0].size == 1:
         return np.array([row.reshape(()) for row in rows])
     shape = bound.shape("x")
-    return np.stack([np.broadcast_to(row, shape).reshape(-1) for row in rows]).reshape(-1)
+    spread: Array = np.stack([np.broadcast_to(row, shape).reshape(-1) for row in rows])
+    return spread.reshape(-1)
 
 
 def _mapped(link: LinearMap, values: Array) -> Array:
@@ -348,4 +343,3 @@ def _mapped(link: LinearMap, values: Array) -> Array:
     for row, sample in zip(out, values.astype(np.float64), strict=True):
         row += np.bincount(link.targets, link.weights * sample[link.sources], link.outputs)
     return out.astype(values.dtype)
-

@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 
 from snnir.errors import Diagnostic, RunError
+from snnir.passes.synapses import Convolution
 from snnir_converters.genn._cache import keep, private_folder, take
 from snnir_converters.genn._install import CPU, Installation, compiler_command
 from snnir_converters.genn._plan import (
@@ -28,7 +29,7 @@ from snnir_converters.genn._plan import (
     Place,
     Plan,
     Population,
-    Toeplitz,
+    Synapses,
     genn_name,
 )
 
@@ -39,6 +40,44 @@ FLAGS: Final = ("-O3", "-ffp-contract=off")
 """Compiler flags: fast, but every operation rounds as it is written."""
 
 NVCC_FLAGS: Final = "--fmad=false"
+
+CONVOLUTION: Final = """\
+const int blocks = (outputs / groups) / span;
+const int block = id_diag % blocks;
+const int kernelRow = (id_diag / blocks) / kernel_columns;
+const int kernelColumn = (id_diag / blocks) % kernel_columns;
+for_each_synapse {
+    const int channel = id_pre % inputs;
+    const int rowAbove = ((id_pre / inputs) / columns) + pad_rows - (kernelRow * dilation_rows);
+    const int columnLeft =
+        ((id_pre / inputs) % columns) + pad_columns - (kernelColumn * dilation_columns);
+    if (rowAbove >= 0 && columnLeft >= 0
+        && rowAbove % stride_rows == 0 && columnLeft % stride_columns == 0) {
+        const int row = rowAbove / stride_rows;
+        const int column = columnLeft / stride_columns;
+        if (row < out_rows && column < out_columns) {
+            const int perGroup = inputs / groups;
+            const int first = ((channel / perGroup) * (outputs / groups)) + (block * span);
+            const int start = (((row * out_columns) + column) * outputs) + first;
+            for (int filter = 0; filter < span; filter++) {
+                addSynapse(start + filter, kernelRow, kernelColumn, channel % perGroup,
+                           first + filter);
+            }
+        }
+    }
+}
+"""
+"""The synapses of spikes through a place of a kernel, for :class:`Convolution`.
+
+GeNN runs it for each "diagonal". On the CPU a diagonal is a place of the kernel, so that the inner
+loop adds up all filters side by side; on a GPU each filter is a diagonal, for a thread of its own.
+"""
+
+CONVOLUTION_PARAMETERS: Final = (
+    *("kernel_rows", "kernel_columns", "stride_rows", "stride_columns"),
+    *("dilation_rows", "dilation_columns", "pad_rows", "pad_columns", "groups", "columns"),
+    *("inputs", "out_rows", "out_columns", "outputs", "span"),
+)
 
 Item = tuple[str, str]
 """A population and its parameter, variable or table."""
@@ -90,6 +129,20 @@ class Engine:
         }
         delta = pygenn.create_postsynaptic_model(
             "Delta", sim_code="injectCurrent(inSyn); inSyn = 0.0;"
+        )
+        self._convolution = pygenn.create_toeplitz_connect_init_snippet(
+            "Convolution",
+            params=[(name, "int") for name in CONVOLUTION_PARAMETERS],
+            diagonal_build_code=CONVOLUTION,
+            calc_max_row_len_func=lambda _pre, _post, p: (
+                p["kernel_rows"] * p["kernel_columns"] * (p["outputs"] // p["span"] // p["groups"])
+            ),
+            calc_kernel_size_func=lambda p: [
+                p["kernel_rows"],
+                p["kernel_columns"],
+                p["inputs"] // p["groups"],
+                p["outputs"],
+            ],
         )
         weights = {graded: self._weight_update(graded) for graded in (False, True)}
         for connection in self.plan.connections:
@@ -166,25 +219,13 @@ class Engine:
         group.post_target_var = connection.input
         group.axonal_delay_steps = connection.delay_steps - 1
 
-    def _connectivity(self, synapses: Dense | Toeplitz | Pairs) -> tuple[str, Array, Any]:
+    def _connectivity(self, synapses: Synapses) -> tuple[str, Array, Any]:
         if isinstance(synapses, Dense):
             return "DENSE", np.ascontiguousarray(synapses.weight).reshape(-1), None
         if isinstance(synapses, Pairs):
             return "SPARSE", synapses.weight, None
-        rows, columns, inputs = synapses.input_shape
-        out_rows, out_columns, outputs = synapses.output_shape
         snippet = self._pygenn.init_toeplitz_connectivity(
-            "Conv2D",
-            {
-                "conv_kh": synapses.kernel.shape[0],
-                "conv_kw": synapses.kernel.shape[1],
-                "ih": rows,
-                "iw": columns,
-                "ic": inputs,
-                "oh": out_rows,
-                "ow": out_columns,
-                "oc": outputs,
-            },
+            self._convolution, convolution_parameters(synapses, self.settings.backend)
         )
         return "TOEPLITZ", np.ascontiguousarray(synapses.kernel).reshape(-1), snippet
 
@@ -322,7 +363,7 @@ class Engine:
                 whole = population.code.parameters[name] != "scalar"
                 group.set_dynamic_param_value(name, int(number) if whole else float(number))
         if self.settings.batch > 1:
-            for name, item in sequences:
+            for name, _ in sequences:
                 variable = self._populations[name].vars["offset"]
                 size = self.plan.populations[name].size
                 starts = np.arange(self.settings.batch, dtype=np.uint32) * np.uint32(steps * size)
@@ -402,8 +443,8 @@ def _connection_facts(connection: Connection) -> list[Any]:
     synapses = connection.synapses
     if isinstance(synapses, Dense):
         shape: list[Any] = ["dense", *synapses.weight.shape]
-    elif isinstance(synapses, Toeplitz):
-        shape = ["toeplitz", synapses.kernel.shape, synapses.input_shape, synapses.output_shape]
+    elif isinstance(synapses, Convolution):
+        shape = ["convolution", *convolution_parameters(synapses, CPU).values()]
     else:
         longest = [
             int(np.bincount(places).max(initial=0))
@@ -419,6 +460,22 @@ def _connection_facts(connection: Connection) -> list[Any]:
         connection.graded,
         shape,
     ]
+
+
+def convolution_parameters(convolution: Convolution, backend: str) -> dict[str, int]:
+    """The parameters of the snippet for a convolution."""
+    outputs = convolution.output_shape[2]
+    values = (
+        *convolution.kernel.shape[:2],
+        *convolution.strides,
+        *convolution.dilations,
+        *convolution.pads,
+        convolution.groups,
+        *convolution.input_shape[1:],
+        *convolution.output_shape,
+        outputs // convolution.groups if backend == CPU else 1,
+    )
+    return {name: int(v) for name, v in zip(CONVOLUTION_PARAMETERS, values, strict=True)}
 
 
 def _library_time(code: Path) -> int:

@@ -138,7 +138,9 @@ def compiler_command(backend: str) -> list[str]:
             "the CUDA toolkit that CUDA_PATH names"
         )
     findings = [
-        Diagnostic("genn.compiler", "building for GeNN", f"no '{tool}'", package, f"install {package}")
+        Diagnostic(
+            "genn.compiler", "building for GeNN", f"no '{tool}'", package, f"install {package}"
+        )
         for tool, package in tools.items()
         if shutil.which(tool) is None
     ]

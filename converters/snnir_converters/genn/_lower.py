@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -13,11 +13,11 @@ from snnir.ir.graph import Binding, Node
 from snnir.ir.model import Model
 from snnir.ir.traversal import producer
 from snnir.ops import kernels
-from snnir.ops.schema import START_STEP, Array, Flow
+from snnir.ops.schema import Array, Flow, start_of
 from snnir.passes.linear_map import LinearMap
-from snnir.passes.synapses import as_convolution, linear_maps, offset
+from snnir.passes.synapses import Convolution, as_convolution, linear_maps, offset
 from snnir.runtime.evaluate import bind
-from snnir_converters.genn._cells import INPUT, POOLS, Cells, divide
+from snnir_converters.genn._cells import IDENTITIES, INPUT, POOLS, Cells, Unit, divide
 from snnir_converters.genn._operators import EMITTERS, Writer, is_binary
 from snnir_converters.genn._plan import (
     Code,
@@ -30,7 +30,6 @@ from snnir_converters.genn._plan import (
     Plan,
     Population,
     Synapses,
-    Toeplitz,
     Variable,
 )
 
@@ -124,7 +123,7 @@ class _Lowering:
         emitted = self.cells.emits.get(name, "")
         for number, member in enumerate(members):
             prefix = f"n{number}"
-            start = int(self.nodes[member].attributes.get(START_STEP.name, 0))
+            start = start_of(self.nodes[member])
             if start not in steps:
                 steps[start] = self._step(population, start, len(steps))
             outputs[member] = self._add_node(population, member, prefix, steps[start], outputs)
@@ -228,9 +227,7 @@ class _Lowering:
         """For each place in a window: where it is in the input, and whether it is there."""
         shape = self.cells.shape(node.inputs[0].source)
         out = self.cells.shape(node.values()[0])
-        bound = bind(
-            node, {"x": [shape]}, {"y": out}, batch=1, dtype=np.dtype(np.float64)
-        )
+        bound = bind(node, {"x": [shape]}, {"y": out}, batch=1, dtype=np.dtype(np.float64))
         count = int(np.prod(shape, dtype=np.int64))
         places = np.arange(1, count + 1, dtype=np.float64).reshape(1, *shape)
         windows = kernels.flat_windows(places, bound.prepared)[0].astype(np.int64) - 1
@@ -308,7 +305,7 @@ class _Lowering:
             node = self.nodes[producer(value)]
             for number, binding in enumerate(node.inputs):
                 self._add(found, self._applied(self._arriving(binding), node, number))
-            start = int(node.attributes.get(START_STEP.name, 0))
+            start = start_of(node)
             added = self._offset(node)
             if added is not None:
                 found.offsets.append((added, start))
@@ -317,7 +314,7 @@ class _Lowering:
 
     def _applied(self, terms: Sum, node: Node, number: int) -> Sum:
         """A sum that goes through one binding of a linear node."""
-        start = int(node.attributes.get(START_STEP.name, 0))
+        start = start_of(node)
         found = Sum()
         for (cell, delay, since), chain in terms.arriving.items():
             found.arriving[cell, delay, max(since, start)] = chain
@@ -349,7 +346,10 @@ class _Lowering:
         if not steps:
             return terms
         return Sum(
-            {(c, d + steps, since + steps): chain for (c, d, since), chain in terms.arriving.items()},
+            {
+                (c, d + steps, since + steps): chain
+                for (c, d, since), chain in terms.arriving.items()
+            },
             {(value, since + steps): chain for (value, since), chain in terms.steady.items()},
             [(values, since + steps) for values, since in terms.offsets],
         )
@@ -375,9 +375,7 @@ class _Lowering:
     def _node_maps(self, node: Node) -> list[LinearMap]:
         if node.name not in self._maps:
             unit = self.cells.units[node.name]
-            self._maps[node.name] = linear_maps(
-                unit.node, unit.opdef, *self._shapes(node)
-            )
+            self._maps[node.name] = linear_maps(unit.node, unit.opdef, *self._shapes(node))
         return self._maps[node.name]
 
     def _shapes(self, node: Node) -> tuple[dict[str, list[tuple[int, ...]]], tuple[int, ...]]:
@@ -393,27 +391,41 @@ class _Lowering:
     def _map(self, chain: Chain, size: int) -> LinearMap:
         found = LinearMap.identity(size)
         for link in chain:
-            part = link if isinstance(link, LinearMap) else self._node_maps(self.nodes[link[0]])[link[1]]
+            part = (
+                link
+                if isinstance(link, LinearMap)
+                else self._node_maps(self.nodes[link[0]])[link[1]]
+            )
             found = found.then(part)
         return found
 
     def _synapses(self, value: str, chain: Chain, size: int) -> Synapses:
-        if len(chain) == 1 and not isinstance(chain[0], LinearMap):
-            unit = self.cells.units[chain[0][0]]
-            shape = self.cells.shape(unit.node.inputs[0].source)
-            if unit.node.op == "snn.Dense" and len(shape) == 1:
-                return Dense(unit.parameters["weight"])
-            if unit.node.op == "snn.Conv2D":
-                found = as_convolution(unit.node, unit.opdef, shape)
-                if found is not None:
-                    out = self.cells.shape(unit.node.values()[0])
-                    rows, columns = found.pads
-                    return Toeplitz(found.kernel, _image(shape), _image(out), (rows, columns))
+        found = self._layer(chain)
+        if found is not None:
+            return found
         link = self._map(chain, self.cells.size(value)).without_zeros()
         weight = link.weights.astype(self.plan.dtype, copy=False)
         if link.is_dense:
             return Dense(weight.reshape(link.inputs, link.outputs))
         return Pairs(link.sources, link.targets, weight)
+
+    def _layer(self, chain: Chain) -> Dense | Convolution | None:
+        """A chain that is one layer, perhaps of pooled values: its weights stay as they are."""
+        links = [link[0] for link in chain if not isinstance(link, LinearMap)]
+        units = [self.cells.units[name] for name in links]
+        units = [unit for unit in units if unit.node.op not in IDENTITIES]
+        if len(links) < len(chain) or not 1 <= len(units) <= 2:
+            return None
+        last, shape = units[-1], self._input_shape(units[-1])
+        if last.node.op == "snn.Dense" and len(units) == len(shape) == 1:
+            return Dense(last.parameters["weight"])
+        found = as_convolution(last.node, last.opdef, shape)
+        if found is None or len(units) == 1:
+            return found
+        return found.of_pooled(units[0].node, units[0].opdef, self._input_shape(units[0]))
+
+    def _input_shape(self, unit: Unit) -> tuple[int, ...]:
+        return self.cells.shape(unit.node.inputs[0].source)
 
     def _check_delays(self) -> None:
         findings = [
@@ -429,11 +441,6 @@ class _Lowering:
         ]
         if findings:
             raise CapabilityError(findings)
-
-
-def _image(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    rows, columns, channels = shape
-    return rows, columns, channels
 
 
 def _added(parts: Iterable[str]) -> str:
@@ -452,4 +459,3 @@ def _product(link: LinearMap, values: Array) -> Array:
     """What a map makes of numbers for each element."""
     products = link.weights.astype(np.float64) * values.astype(np.float64)[link.sources]
     return np.bincount(link.targets, products, minlength=link.outputs)
-
