@@ -89,9 +89,7 @@ class Pair:
         b = GraphBuilder(self.name, steps=self.steps)
         x = b.input("x", self.input_shape, timing="per_step" if self.spikes else "static")
         if not self.spikes:
-            x = b.snn.IF(
-                b.snn.ConstantCurrent(x), threshold=self.input_threshold, reset="to_value"
-            )
+            x = b.snn.IF(b.snn.ConstantCurrent(x), threshold=self.input_threshold, reset="to_value")
         for number, layer in enumerate(self.layers):
             x = _add(b, layer, x, f"cells{number}")
         b.output("count", b.snn.SpikeCount(x))
@@ -181,4 +179,3 @@ def _normal(
     rng: np.random.Generator, shape: tuple[int, ...], mean: float, deviation: float
 ) -> Array:
     return rng.normal(mean, deviation, shape).astype(np.float32)
-

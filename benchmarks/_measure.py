@@ -74,6 +74,11 @@ def parse(description: str, scripts: Sequence[Any]) -> tuple[Options, Path | Non
     parser.add_argument("--quick", action="store_true", help="spare the slow peers")
     parser.add_argument("--large", action="store_true", help="measure models above 2 GiB, too")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there, too")
+    parser.add_argument("--data", type=Path, metavar="FOLDER", help="trained networks and data")
+    parser.add_argument("--limit", type=int, metavar="N", help="at most so many samples")
+    parser.add_argument(
+        "--torch-python", type=Path, metavar="PYTHON", help="interpreter with PyTorch and peers"
+    )
     for script in scripts:
         if (add_arguments := getattr(script, "add_arguments", None)) is not None:
             add_arguments(parser)

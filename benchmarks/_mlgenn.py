@@ -74,7 +74,7 @@ class Peer:
         )
         quiet = (
             warnings.catch_warnings(),
-            contextlib.chdir(self.folder) if hasattr(contextlib, "chdir") else _inside(self.folder),
+            _inside(self.folder),
             environment({"CXX": self.compiler or "g++"}),
             _silent(),
         )
@@ -84,19 +84,32 @@ class Peer:
             warnings.simplefilter("ignore")
             self._compiled = compiler.compile(network, self.pair.name)
             self._compiled.__enter__()
-        self._samples = _samples(self.pair)
         return self
 
     def __exit__(self, *error: object) -> None:
         self._compiled.__exit__(*error)
 
-    def run(self) -> Array:
+    def samples(self, x: Array) -> Any:
+        """What :meth:`predict` takes: images, or spike trains sorted by neuron."""
+        from ml_genn.utils.data import preprocess_spikes
+
+        if not self.pair.spikes:
+            return x
+        trains = []
+        for sample in x:
+            times, neurons = np.nonzero(sample)
+            trains.append(preprocess_spikes(times.astype(np.float32), neurons, sample.shape[1]))
+        return trains
+
+    def predict(self, samples: Any) -> Array:
         """Spike counts of all samples, shape [samples, classes]."""
-        found, _ = self._compiled.predict(
-            {self._input: self._samples}, self._output, callbacks=[]
-        )
+        found, _ = self._compiled.predict({self._input: samples}, self._output, callbacks=[])
         (counts,) = found.values()
         return np.asarray(counts)
+
+    def run(self, x: Array) -> Array:
+        """Spike counts of samples as snnir takes them."""
+        return self.predict(self.samples(x))
 
 
 @contextlib.contextmanager
@@ -182,16 +195,3 @@ def _connectivity(layer: Layer) -> Any:
         conv_strides=(layer.stride, layer.stride),
         flatten=layer.flatten,
     )
-
-
-def _samples(pair: Pair) -> Any:
-    """What ``predict`` takes: images, or spike trains already sorted by neuron."""
-    from ml_genn.utils.data import preprocess_spikes
-
-    if not pair.spikes:
-        return pair.x
-    trains = []
-    for sample in pair.x:
-        times, neurons = np.nonzero(sample)
-        trains.append(preprocess_spikes(times.astype(np.float32), neurons, sample.shape[1]))
-    return trains

@@ -6,7 +6,9 @@ handed over in a file; what runs there is ``_torch_peer.py``.
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any, Final
@@ -72,6 +74,13 @@ def export(model: Any, x: Array, path: Path) -> None:
     np.savez(path, **given, **arrays)
 
 
+def torch_python(given: argparse.Namespace) -> Path | None:
+    """The interpreter with PyTorch that the command line or the environment names."""
+    by_environment = os.environ.get("SNNIR_TORCH_PYTHON")
+    found = given.torch_python or (Path(by_environment) if by_environment else None)
+    return found if found is not None and found.is_file() else None
+
+
 class Peer:
     """A library at work in another interpreter.
 
@@ -79,10 +88,18 @@ class Peer:
         RuntimeError: If it does not start; with what it said.
     """
 
-    def __init__(self, python: Path, name: str, network: Path, answers: Path, threads: int) -> None:
+    def __init__(
+        self,
+        python: Path,
+        name: str,
+        network: Path,
+        answers: Path,
+        threads: int,
+        device: str = "cpu",
+    ) -> None:
         self.answers = answers
         self.process = subprocess.Popen(
-            [python, "-W", "ignore", SCRIPT, name, network, answers, str(threads)],
+            [python, "-W", "ignore", SCRIPT, name, network, answers, str(threads), device],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

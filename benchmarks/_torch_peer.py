@@ -1,6 +1,6 @@
 """A chain of layers simulated by a PyTorch library: runs in an interpreter of its own.
 
-    python _torch_peer.py PEER NETWORK.npz ANSWERS.npz THREADS
+    python _torch_peer.py PEER NETWORK.npz ANSWERS.npz THREADS DEVICE
 
 Needs PyTorch and the peer, and nothing of snnir. ``NETWORK.npz`` holds the samples ``x`` (channels
 last), ``steps``, the chain as JSON in ``chain``, and the arrays that it names. Speaks lines of
@@ -8,7 +8,7 @@ JSON: it says what it found to be its fastest way, then runs all samples once fo
 it reads and answers with the seconds (elapsed, and of the CPU). The answers of the last run are
 stored in ``ANSWERS.npz``.
 
-Each peer is given its fastest sensible way on a CPU: inference mode, all that does not change
+Each peer is given its fastest sensible way: inference mode, all that does not change
 computed once, and of step by step or layer by layer (all steps of a layer at once), memory
 layout and batch size, those that take the least time on the first samples.
 """
@@ -28,6 +28,7 @@ import torch
 from torch import nn
 
 BATCHES: Final = (5, 10, 25, 50)
+GPU_BATCHES: Final = (256, 512, 1024)
 TRIED_SAMPLES: Final = 50
 ROUNDS: Final = 2
 
@@ -164,17 +165,21 @@ LAYOUTS: Final = {"NCHW": torch.contiguous_format, "NHWC": torch.channels_last}
 
 
 def main() -> None:
-    peer, network, answers, threads = sys.argv[1:]
+    peer, network, answers, threads, device = sys.argv[1:]
     torch.set_num_threads(int(threads))
     neuron, distribution = PEERS[peer]
     given = np.load(network)
     steps = int(given["steps"])
-    layers = build(json.loads(str(given["chain"])), given, neuron).eval()
-    images = torch.from_numpy(given["x"]).permute(0, 3, 1, 2).contiguous()
+    layers = build(json.loads(str(given["chain"])), given, neuron).eval().to(device)
+    images = torch.from_numpy(given["x"]).permute(0, 3, 1, 2).contiguous().to(device)
+    batches, tried_samples = (BATCHES, TRIED_SAMPLES) if device == "cpu" else (GPU_BATCHES, None)
 
     def run(way: str, batch: int, x: torch.Tensor) -> torch.Tensor:
         parts = [WAYS[way](layers, part, steps) for part in x.split(batch)]
-        return torch.cat(parts)
+        found = torch.cat(parts)
+        if device != "cpu":
+            torch.cuda.synchronize()
+        return found
 
     def arranged(layout: str, x: torch.Tensor) -> torch.Tensor:
         for layer in layers:
@@ -183,8 +188,8 @@ def main() -> None:
 
     tried: dict[tuple[str, str, int], float] = {}
     for way, layout in itertools.product(WAYS, LAYOUTS):
-        x = arranged(layout, images[:TRIED_SAMPLES])
-        for batch in BATCHES:
+        x = arranged(layout, images[:tried_samples])
+        for batch in batches:
             times = []
             for _ in range(ROUNDS):
                 start = time.perf_counter()
@@ -211,7 +216,7 @@ def main() -> None:
         found = run(way, batch, x)
         taken = time.perf_counter() - start, time.process_time() - cpu
         print(json.dumps({"seconds": taken}), flush=True)
-    np.savez(answers, y=found.numpy())
+    np.savez(answers, y=found.cpu().numpy())
 
 
 if __name__ == "__main__":

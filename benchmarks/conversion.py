@@ -32,7 +32,7 @@ from _measure import (
     scratch,
 )
 from _networks import NETWORKS, STEPS, Data, Network, default_folder, named
-from _torch import PEERS, Peer, export
+from _torch import PEERS, Peer, export, torch_python
 
 Array = npt.NDArray[Any]
 
@@ -59,15 +59,10 @@ PAUSE: Final = 0.3
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of this script alone."""
     group = parser.add_argument_group("conversion")
-    group.add_argument("--data", type=Path, metavar="FOLDER", help="networks and data")
     group.add_argument(
         "--networks", nargs="+", metavar="NAME", choices=[network.name for network in NETWORKS]
     )
     group.add_argument("--steps", nargs="+", type=int, metavar="N", help="[4 8 16 32 64]")
-    group.add_argument("--limit", type=int, metavar="N", help="at most so many samples")
-    group.add_argument(
-        "--torch-python", type=Path, metavar="PYTHON", help="interpreter with PyTorch and peers"
-    )
     group.add_argument(
         "--threads", type=int, default=os.cpu_count(), metavar="N", help="of every candidate [all]"
     )
@@ -254,17 +249,11 @@ def _cell(drops: Mapping[int, float], bars: Mapping[int, float], count: int) -> 
 # Speed ---------------------------------------------------------------------------------------
 
 
-def _torch_python(given: argparse.Namespace) -> Path | None:
-    named_by_environment = os.environ.get("SNNIR_TORCH_PYTHON")
-    found = given.torch_python or (Path(named_by_environment) if named_by_environment else None)
-    return found if found is not None and found.is_file() else None
-
-
 def _start_peers(
     report: Report, options: Options, network: Path, directory: Path, peers: dict[str, Peer]
 ) -> None:
     """Add the peers that there are, by their names."""
-    python, threads = _torch_python(options.arguments), options.arguments.threads
+    python, threads = torch_python(options.arguments), options.arguments.threads
     for name in PEERS:
         try:
             if python is None:
