@@ -48,7 +48,7 @@ from _measure import (
     scratch,
     version,
 )
-from _networks import default_folder, mnist, named
+from _networks import default_folder, named
 
 import snnir
 from snnir.errors import CapabilityError, FileError, MissingDependency
@@ -414,8 +414,8 @@ def _speed(report: Report, options: Options, folder: Path, directory: Path) -> N
             "Included: Prepared.run and CompiledNetwork.predict without callbacks: inputs, all "
             "steps, reset, spike counts. Not included: building, loading, and for mlGeNN the "
             "sorting of input spikes (preprocess_spikes).",
-            "The same trains of thought: IF and LIF reset to 0, the weights, one step of delay "
-            "for each connection. 'Same': samples with the same counts in both; apart: each "
+            "The same network: weights, IF and LIF reset to 0, one step of delay for each "
+            "connection. 'Same': samples with the same counts in both; apart: each "
             "after a silent sample in mlGeNN, whose spikes in flight stay for the next one.",
             f"mlGeNN {version('ml_genn')}, PyGeNN {version('pygenn')}. Convolutions in mlGeNN: "
             "the faster of sparse and Toeplitz, where GeNN can do both.",
@@ -442,7 +442,7 @@ def _beside_mlgenn(
             trains = peer.samples(pair.x)
             jobs = [
                 Job("snnir", lambda _: prepared.run(pair.x)),
-                Job("mlGeNN", lambda _, peer=peer: peer.predict(trains)),  # type: ignore[misc]
+                Job("mlGeNN", peer.predict, lambda trains=trains: trains),  # type: ignore[misc]
             ]
             times = interleave(jobs, min(options.repetitions, SPEED_REPETITIONS))
         ratio = times["snnir"].median / times["mlGeNN"].median
