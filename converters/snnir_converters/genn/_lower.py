@@ -181,7 +181,7 @@ class _Lowering:
             writer.line(f"{y} = {result};")
             self.plan.places[unit.node.values()[0]] = Place(population.name, y, lag)
         if writer.initial:
-            code.lines.append(f"if ({step} == 0) {{ {' '.join(writer.initial)} }}")
+            code.lines.append(f"if (now == 0) {{ {' '.join(writer.initial)} }}")
         if step == "now":
             code.lines += writer.body
         else:
