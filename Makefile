@@ -73,6 +73,10 @@ bench: .venv/.installed-bench  ## measure, next to the peers that are installed
 bench-conversion: .venv/.installed-bench  ## measure conversion (peers: SNNIR_TORCH_PYTHON)
 	$(PYTHON) benchmarks/conversion.py
 
+.PHONY: bench-genn
+bench-genn: .venv/.installed-bench  ## measure the GeNN backend (needs PyGeNN; peer: mlGeNN)
+	$(PYTHON) benchmarks/genn.py
+
 .PHONY: demo
 demo: $(VENV)  ## the main job, on real images
 	$(PYTHON) examples/demo.py
