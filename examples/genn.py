@@ -117,7 +117,8 @@ def draw(network: Network, found: Recording, path: Path) -> None:
     from snnir.plot import raster
 
     answer = int(next(iter(found.outputs.values()))[0].argmax())
-    title = f"{network.name} on {found.backend}, first test image: label {network.y[0]}, answer {answer}"
+    which = f"{network.name} on {found.backend}, first test image"
+    title = f"{which}: label {network.y[0]}, answer {answer}"
     try:
         raster(found, network.layers, title=title).savefig(path)
     except MissingDependency as error:
