@@ -108,9 +108,15 @@ def free_bytes(directory: Path) -> int:
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds that the repetitions took."""
+    """Seconds that the repetitions took.
+
+    Attributes:
+        seconds: Elapsed.
+        cpu: Of all cores, for this process.
+    """
 
     seconds: tuple[float, ...]
+    cpu: tuple[float, ...]
 
     @property
     def median(self) -> float:
@@ -121,6 +127,11 @@ class Times:
     def least(self) -> float:
         """The shortest."""
         return min(self.seconds)
+
+    @property
+    def cpu_median(self) -> float:
+        """The middle one of the CPU's."""
+        return statistics.median(self.cpu)
 
 
 def _nothing() -> None:
@@ -146,7 +157,7 @@ class Job:
 
 def interleave(jobs: Sequence[Job], repetitions: int) -> dict[str, Times]:
     """Time all jobs in turn, round after round."""
-    seconds: dict[str, list[float]] = {job.name: [] for job in jobs}
+    seconds: dict[str, list[tuple[float, float]]] = {job.name: [] for job in jobs}
     for turn in range(-1, repetitions):
         for job in jobs:
             slow = job.repetitions < 3
@@ -154,13 +165,13 @@ def interleave(jobs: Sequence[Job], repetitions: int) -> dict[str, Times]:
                 continue
             argument = job.prepare()
             gc.collect()
-            start = time.perf_counter()
+            start, cpu = time.perf_counter(), time.process_time()
             result = job.run(argument)
-            stop = time.perf_counter()
+            taken = time.perf_counter() - start, time.process_time() - cpu
             del result, argument
             if turn >= 0:
-                seconds[job.name].append(stop - start)
-    return {name: Times(tuple(found)) for name, found in seconds.items()}
+                seconds[job.name].append(taken)
+    return {name: Times(*zip(*found, strict=True)) for name, found in seconds.items() if found}
 
 
 # Memory --------------------------------------------------------------------------------------

@@ -12,16 +12,13 @@ import os
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from _genn_networks import Layer, Pair
 
 Array = npt.NDArray[Any]
-
-IN_MEMORY: Final = "SPARSE"
-"""How mlGeNN stores convolutions by default; otherwise as Toeplitz matrices."""
 
 
 @contextlib.contextmanager
@@ -45,14 +42,12 @@ class Peer:
     Args:
         pair: The network and its samples.
         folder: Where GeNN puts its code.
-        compiler: The compiler with its flags; None for ``optimize_code=True``, which adds
-            ``-O3 -ffast-math``.
-        in_memory: ``prefer_in_memory_connect``.
+        compiler: The compiler with its flags.
+        in_memory: Whether convolutions are stored as sparse matrices, which is mlGeNN's default,
+            or as Toeplitz matrices.
     """
 
-    def __init__(
-        self, pair: Pair, folder: Path, compiler: str | None, in_memory: bool = True
-    ) -> None:
+    def __init__(self, pair: Pair, folder: Path, compiler: str, in_memory: bool = True) -> None:
         self.pair = pair
         self.folder = folder
         self.compiler = compiler
@@ -62,7 +57,6 @@ class Peer:
         from ml_genn.compilers import InferenceCompiler
 
         network, self._input, self._output = _network(self.pair)
-        options = {} if self.compiler else {"optimize_code": True}
         self.folder.mkdir(parents=True, exist_ok=True)
         compiler = InferenceCompiler(
             evaluate_timesteps=self.pair.model.time.steps,
@@ -70,12 +64,11 @@ class Peer:
             backend="single_threaded_cpu",
             prefer_in_memory_connect=self.in_memory,
             reset_in_syn_between_batches=True,
-            **options,
         )
         quiet = (
             warnings.catch_warnings(),
             _inside(self.folder),
-            environment({"CXX": self.compiler or "g++"}),
+            environment({"CXX": self.compiler}),
             _silent(),
         )
         with contextlib.ExitStack() as stack:

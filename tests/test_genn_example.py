@@ -102,4 +102,7 @@ def test_the_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         # Sums in another order: a potential may meet the threshold on the other side.
         assert len(agreeing) == 2 and min(agreeing) >= 199
     for name in ("tutorial", "main"):
-        assert snnir.verify(snnir.load(tmp_path / f"{name}.snnir")).passed
+        assert not snnir.check(snnir.load(tmp_path / f"{name}.snnir"))
+        if importlib.util.find_spec("matplotlib") is not None:
+            assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+    assert snnir.verify(snnir.load(tmp_path / "main.snnir")).passed
