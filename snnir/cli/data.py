@@ -20,8 +20,9 @@ from snnir.data.arrays import (
     array_samples,
     fail,
     npz_writer,
+    readable,
 )
-from snnir.errors import Diagnostic, FileError, RunError
+from snnir.errors import Diagnostic, RunError
 from snnir.ir.model import Model
 from snnir.ir.types import format_shape
 
@@ -86,16 +87,10 @@ def open_samples(
 
 @contextlib.contextmanager
 def _open(name: str, where: str) -> Iterator[BinaryIO]:
-    try:
-        if name == STDIO:
-            file: BinaryIO = io.BytesIO(sys.stdin.buffer.read())
-        else:
-            file = open(name, "rb")  # noqa: SIM115
-            if not file.seekable():
-                file = io.BytesIO(file.read())
-    except (OSError, ValueError) as error:
-        reason = str(getattr(error, "strerror", None) or error).lower()
-        raise FileError(Diagnostic("file.unreadable", where, reason, "a readable file")) from error
+    with readable(where):
+        file: BinaryIO = sys.stdin.buffer if name == STDIO else open(name, "rb")  # noqa: SIM115
+        if name == STDIO or not file.seekable():
+            file = io.BytesIO(file.read())
     with file:
         yield file
 

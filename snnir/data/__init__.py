@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from snnir.data.events import from_dense, from_events, from_structured
 from snnir.data.files import load, save
+from snnir.data.readers import read_events
 from snnir.data.spikes import SpikeData, concatenate
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "from_events",
     "from_structured",
     "load",
+    "read_events",
     "save",
 ]

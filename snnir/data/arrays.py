@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -56,6 +57,26 @@ def explained(where: str) -> Iterator[None]:
     except Exception as error:  # their readers raise whatever comes up
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         fail(where, reason, "a whole NumPy array")
+
+
+@contextlib.contextmanager
+def readable(where: str) -> Iterator[None]:
+    """What the system says of a file that cannot be read, as an error of this library."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = str(getattr(error, "strerror", None) or error).lower()
+        raise FileError(Diagnostic("file.unreadable", where, reason, "a readable file")) from error
+
+
+def open_file(path: str | os.PathLike[str], where: str) -> BinaryIO:
+    """Open a file for reading.
+
+    Raises:
+        FileError: If it cannot be opened.
+    """
+    with readable(where):
+        return open(path, "rb")
 
 
 class Samples(Protocol):

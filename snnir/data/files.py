@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from snnir import limits
-from snnir.data.arrays import ZIP, Archive, Array, fail, npz_writer
+from snnir.data.arrays import ZIP, Archive, Array, fail, npz_writer, open_file
 from snnir.data.spikes import Empty, SpikeData, _size_findings, content_findings
 from snnir.errors import Diagnostic, FileError, SnnirWarning, raise_errors
 from snnir.files import write_atomically
@@ -67,12 +67,7 @@ def load(path: str | os.PathLike[str], *, empty: Empty = "warn") -> SpikeData:
     """
     name = os.fsdecode(path)
     where = f"data file '{name}'"
-    try:
-        file = open(name, "rb")  # noqa: SIM115
-    except (OSError, ValueError) as error:
-        reason = str(getattr(error, "strerror", None) or error).lower()
-        raise FileError(Diagnostic("file.unreadable", where, reason, "a readable file")) from error
-    with file:
+    with open_file(name, where) as file:
         head = file.read(4)
         if head not in ZIP:
             found = f"bytes {head!r}" if head else "an empty file"

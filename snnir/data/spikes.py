@@ -87,7 +87,8 @@ class SpikeData:
                 arrays[name] = np.asarray(value)
                 findings += _array_findings(name, arrays[name])
         raise_errors(findings, DataError)
-        largest = int(arrays["labels"].max(initial=-1)) if labels is not None else -1
+        given_labels = arrays.get("labels", np.empty(0))
+        largest = int(given_labels.max()) if given_labels.size else -1
         self.classes = largest + 1 if classes is None else int(classes)
         found = list(
             content_findings(

@@ -115,6 +115,13 @@ def test_empty_samples_are_warned_of() -> None:
         sound(empty="warn")
 
 
+@pytest.mark.parametrize("kind", ["u1", "i2", ">u4", "u8", "i8"])
+def test_integers_of_any_type_are_taken(kind: str) -> None:
+    names = ("offsets", "times", "neurons", "labels")
+    data = sound(**{name: np.array(SOUND[name], kind) for name in names}, classes=None)
+    assert data.digest() == sound(classes=2).digest()
+
+
 def test_labels_are_there_or_said_to_be_missing() -> None:
     data = sound(labels=None, classes=None)
     assert data.labels is None and data.classes == 0
