@@ -207,6 +207,12 @@ CODES: Final[dict[str, CodeInfo]] = {
     ),
     "spikes.limit": CodeInfo("spike data exceeds a limit", "Split it into several files."),
     "spikes.option": CodeInfo("a setting of the data is not possible", "Choose another value."),
+    # Recipes -----------------------------------------------------------------------------
+    "recipe.unknown": CodeInfo("there is no such recipe", "`snnir new --list` lists them."),
+    "recipe.option": CodeInfo(
+        "a size or option of a recipe is not possible",
+        "`snnir new --list` shows the options of each recipe.",
+    ),
     # Plugins -----------------------------------------------------------------------------
     "plugin.unknown": CodeInfo("no such plugin", "`snnir plugins` lists those installed."),
     "plugin.broken": CodeInfo("a plugin failed to load", "Reinstall or update its package."),
