@@ -7,18 +7,26 @@
 
 from __future__ import annotations
 
+from snnir.data.audio import FrontEnd
+from snnir.data.augment import blend, shift
+from snnir.data.encoders import latency, poisson
 from snnir.data.events import from_dense, from_events, from_structured
 from snnir.data.files import load, save
 from snnir.data.readers import read_events
 from snnir.data.spikes import SpikeData, concatenate
 
 __all__ = [
+    "FrontEnd",
     "SpikeData",
+    "blend",
     "concatenate",
     "from_dense",
     "from_events",
     "from_structured",
+    "latency",
     "load",
+    "poisson",
     "read_events",
     "save",
+    "shift",
 ]
