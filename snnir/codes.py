@@ -213,6 +213,17 @@ CODES: Final[dict[str, CodeInfo]] = {
         "a size or option of a recipe is not possible",
         "`snnir new --list` shows the options of each recipe.",
     ),
+    # Sweeps ------------------------------------------------------------------------------
+    "sweep.file": CodeInfo("the sweep is neither TOML nor JSON", "Correct the line it names."),
+    "sweep.config": CodeInfo(
+        "the configuration of a sweep is not as it must be", "See `snnir sweep --help`."
+    ),
+    "sweep.scheduler": CodeInfo(
+        "the scheduler cannot be reached", "Start one with `dask scheduler`, or leave it out."
+    ),
+    "sweep.report": CodeInfo(
+        "the table has no such column", "Name a value of a step's result as step.key."
+    ),
     # Plugins -----------------------------------------------------------------------------
     "plugin.unknown": CodeInfo("no such plugin", "`snnir plugins` lists those installed."),
     "plugin.broken": CodeInfo("a plugin failed to load", "Reinstall or update its package."),

@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "run": "run a model on data",
     "verify": "replay a model's stored examples",
     "quantise": "give a model weights of few bits",
+    "sweep": "run commands for many settings, results in one table",
     "upgrade": "bring a model to the newest versions of its operators",
     "op": "show the documentation of an operator",
     "plugins": "list what is installed",
