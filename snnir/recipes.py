@@ -47,7 +47,7 @@ _EPROP: Final = (
 )
 _DELAYS: Final = (
     "Mészáros, Knight and Nowotny, Efficient event-based delay learning in spiking neural "
-    "networks, Nature Communications 2025"
+    "networks, arXiv:2501.07331, 2025"
 )
 
 
@@ -114,7 +114,7 @@ _EVENTPROP_SCALES: Final = {"input_sd": 2.5, "recurrent_sd": 1.5, "output_sd": 2
 """As in the example `pattern_recognition` of EventProp in mlGeNN 2.3."""
 
 _EPROP_SCALES: Final = {"input_sd": 1.0, "recurrent_sd": 1.0, "output_sd": 1.0}
-"""Bellec et al. 2020, Methods, initial weights; also mlGeNN's examples of e-prop."""
+"""As in the examples of e-prop in mlGeNN 2.3."""
 
 CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "reset": get_args(Reset),

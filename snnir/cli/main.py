@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "convert": "make a spiking network of a trained one, or bring one to a target",
     "eval": "measure accuracy and spikes on labelled data",
     "new": "make a spiking network with fresh weights, to be trained",
+    "encode": "make spike data of arrays, sound or event files",
     "check": "find all that is wrong with a model",
     "info": "show what a model is, without touching its weights",
     "print": "print a model as text",
