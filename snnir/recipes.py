@@ -25,6 +25,7 @@ from snnir.ir.model import Model
 Array = npt.NDArray[Any]
 
 Reset = Literal["to_value", "subtract"]
+RefractoryMode = Literal["hold", "integrate"]
 Gain = Literal["leak", "one"]
 Decoder = Literal["mean", "sum", "max", "final", "exponential"]
 Sizes = int | Sequence[int]
@@ -82,6 +83,9 @@ class Settings:
         metadata=_about("what a spike does: to_value (0) or subtract the threshold"),
     )
     refractory_steps: int = field(default=0, metadata=_about("steps without a spike after one", 0))
+    refractory_mode: RefractoryMode = field(
+        default="hold", metadata=_about("what the potential does meanwhile")
+    )
     gain: Gain = field(
         default="leak", metadata=_about("factor on currents: leak (1 - exp(-dt / tau)) or one")
     )
@@ -118,6 +122,7 @@ _EPROP_SCALES: Final = {"input_sd": 1.0, "recurrent_sd": 1.0, "output_sd": 1.0}
 
 CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "reset": get_args(Reset),
+    "refractory_mode": get_args(RefractoryMode),
     "gain": get_args(Gain),
     "decoder": get_args(Decoder),
 }
@@ -188,6 +193,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
                 "tau_syn": 0.0,
                 "reset": "subtract",
                 "refractory_steps": 5,
+                "refractory_mode": "integrate",
                 "gain": "one",
                 "decoder": "sum",
                 "threshold": 0.6,
@@ -360,6 +366,7 @@ class _Network:
             threshold=settings.threshold,
             reset=settings.reset,
             refractory_steps=settings.refractory_steps,
+            refractory_mode=settings.refractory_mode,
             name=name,
             **adaptation,
         )

@@ -520,8 +520,11 @@ def from_places(
         allowed = f"a product below {limits.MAX_PLACES}"
         raise DataError(Diagnostic("spikes.limit", "events", found, allowed))
     given = np.asarray(samples, np.int64)
-    places = np.unique((given * like.steps + times) * size + neurons)
-    steps, found_neurons = np.divmod(places, size)
+    places = (given * like.steps + times) * size + neurons
+    places.sort(kind="stable")  # fast where parts of it are in order, as events mostly are
+    places = places[np.concatenate(([True], places[1:] != places[:-1]))[: places.size]]
+    steps = places // size  # much faster than divmod
+    found_neurons = places - steps * size
     bounds = np.searchsorted(places, np.arange(count + 1) * (like.steps * size))
     made = SpikeData.trusted(
         like,
