@@ -74,7 +74,7 @@ def blend(
     centres = _means(data)
     sides = []
     for here, there in ((first, second), (second, first)):
-        moves = np.fix((centres[there] - centres[here]) / 2).astype(np.int64)
+        moves = np.trunc((centres[there] - centres[here]) / 2).astype(np.int64)
         sides.append(_moved(data, here, moves, keep, rng))
     sample, times, neurons = (np.concatenate(parts) for parts in zip(*sides, strict=True))
     mixed, _ = from_places(data, sample, times, neurons, number, labels[first].copy())

@@ -80,7 +80,7 @@ class SpikeData:
         self.shape = (int(shape),) if isinstance(shape, int) else tuple(map(int, shape))
         self.steps, self.dt = int(steps), float(dt)
         given = {"offsets": offsets, "times": times, "neurons": neurons, "labels": labels}
-        findings = _size_findings(self)
+        findings = size_findings(self)
         arrays: dict[str, Array] = {}
         for name, value in given.items():
             if value is not None:
@@ -319,7 +319,8 @@ def concatenate(parts: Sequence[SpikeData]) -> SpikeData:
 # What must hold --------------------------------------------------------------------------------
 
 
-def _size_findings(data: SpikeData) -> list[Diagnostic]:
+def size_findings(data: SpikeData) -> list[Diagnostic]:
+    """What is wrong with shape, steps and dt."""
     findings: list[Diagnostic] = []
     if not data.shape or min(data.shape) < 1 or data.neuron_count > limits.MAX_NEURONS:
         allowed = f"1 to {limits.MAX_NEURONS} neurons along at least one axis"
