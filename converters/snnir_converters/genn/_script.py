@@ -305,40 +305,16 @@ class _Writer:
             "    v: dict[str, Any] = {}",
         ]
         lines += self._inputs(host)
-        fed: dict[str, str] = {}
-        sequences: dict[str, str] = {}
-        numbers: dict[str, str] = {}
-        tables: dict[str, str] = {}
-        windows: dict[str, None] = {}
-        for population in self.plan.populations.values():
-            for feed in population.feeds:
-                item = f"({quoted(population.name)}, {quoted(feed.item)})"
-                if feed.kind is Fed.SEQUENCE:
-                    sequences[item] = f"v[{quoted(feed.value)}]"
-                elif feed.kind is Fed.STATIC:
-                    host.need(feed.value)
-                    key = f"{genn_name(population.name)}.{feed.item}.map"
-                    source = f"v[{quoted(feed.value)}]"
-                    fed[item] = (
-                        source if feed.through is None else host.mapped(source, feed.through, key)
-                    )
-                else:
-                    windows[feed.value] = None
-                    if feed.kind is Fed.WEIGHTS:
-                        tables[item] = host.window_weights(feed.value)
-                    else:
-                        index = 0 if feed.kind is Fed.START else 1
-                        numbers[item] = f"windows[{quoted(feed.value)}][{index}]"
-        before = host.take()
+        arguments, windows = self._fed(host)
+        lines += [f"    {line}" for line in host.take()]
         for output in self.model.graph.outputs:
             host.need(output.value)
         after = host.take()
-        lines += [f"    {line}" for line in before]
+        for name, places in (("sums", host.sums), ("series", host.series)):
+            arguments[name] = {quoted(v): self._place(place) for v, place in places.items()}
         lines += [
             "",
             "    # The network. Windows of decoders: first step, and the one after the last.",
-        ]
-        lines += [
             "    windows = {",
             *(f"        {quoted(name)}: {host.window(name)}," for name in windows),
             "    }",
@@ -346,32 +322,49 @@ class _Writer:
             "        samples,",
             "        steps,",
         ]
-        sums, series = (
-            {quoted(value): self._place(name) for value, name in found.items()}
-            for found in (host.sums, host.series)
-        )
-        for name, entries in (
-            ("fed", fed),
-            ("sequences", sequences),
-            ("numbers", numbers),
-            ("tables", tables),
-            ("sums", sums),
-            ("series", series),
-        ):
+        for name, entries in arguments.items():
             lines += _mapping(name, entries, always=True, texts=False)
         lines += [
             "    )",
             "",
             "    # After the network: what answers are computed from, and what follows them.",
+            *(f"    {line}" for line in after),
+            "    return {",
         ]
-        lines += [f"    {line}" for line in after]
-        lines.append("    return {")
         for output in self.model.graph.outputs:
             end = f"OUTPUTS[{quoted(output.name)}]"
             lines.append(
                 f"        {quoted(output.name)}: shaped(v[{quoted(output.value)}], {end}, steps),"
             )
         return [*lines, "    }"]
+
+    def _fed(self, host: Host) -> tuple[dict[str, dict[str, str]], list[str]]:
+        """What a run puts into the populations, by argument, and decoders that have windows."""
+        arguments: dict[str, dict[str, str]] = {
+            name: {} for name in ("fed", "sequences", "numbers", "tables")
+        }
+        windows: dict[str, None] = {}
+        for population in self.plan.populations.values():
+            for feed in population.feeds:
+                item = f"({quoted(population.name)}, {quoted(feed.item)})"
+                value = f"v[{quoted(feed.value)}]"
+                if feed.kind is Fed.SEQUENCE:
+                    arguments["sequences"][item] = value
+                elif feed.kind is Fed.STATIC:
+                    host.need(feed.value)
+                    key = f"{genn_name(population.name)}.{feed.item}.map"
+                    through = feed.through
+                    arguments["fed"][item] = (
+                        value if through is None else host.mapped(value, through, key)
+                    )
+                else:
+                    windows[feed.value] = None
+                    if feed.kind is Fed.WEIGHTS:
+                        arguments["tables"][item] = host.window_weights(feed.value)
+                    else:
+                        index = 0 if feed.kind is Fed.START else 1
+                        arguments["numbers"][item] = f"windows[{quoted(feed.value)}][{index}]"
+        return arguments, list(windows)
 
     def _place(self, name: str) -> str:
         place = self.plan.places[name]
@@ -430,11 +423,11 @@ class _Writer:
         slow = max(lags.values(), default=0)
         lines += [
             "",
-            f"A sample is presented for {self.model.time.steps} steps of {self.model.time.dt!r} s, "
+            f"A sample is presented for {_steps(self.model.time.steps)} of {self.model.time.dt!r} s, "
             "unless `--steps` or the input says otherwise. On GeNN a spike takes at least a step "
-            f"from neurons to neurons, so populations work up to {slow} steps later than in the "
-            "model: a run takes as many steps more, and outputs are shifted back. They are those "
-            "of the model.",
+            f"from neurons to neurons. Populations therefore work later than in the model, here by at "
+            f"most {_steps(slow)}: a run takes so much longer, and what it returns is shifted back, "
+            "so that outputs are those of the model.",
             "",
         ]
         if host.computed:
@@ -467,10 +460,7 @@ def _mapping(
         return [f"        {name}={{}},"] if always else []
     return [
         f"        {name}={{",
-        *(
-            f"            {repr(key) if texts else key}: {value},"
-            for key, value in entries.items()
-        ),
+        *(f"            {repr(key) if texts else key}: {value}," for key, value in entries.items()),
         "        },",
     ]
 
