@@ -423,11 +423,11 @@ class _Writer:
         slow = max(lags.values(), default=0)
         lines += [
             "",
-            f"A sample is presented for {_steps(self.model.time.steps)} of {self.model.time.dt!r} s, "
-            "unless `--steps` or the input says otherwise. On GeNN a spike takes at least a step "
-            f"from neurons to neurons. Populations therefore work later than in the model, here by at "
-            f"most {_steps(slow)}: a run takes so much longer, and what it returns is shifted back, "
-            "so that outputs are those of the model.",
+            f"A sample is presented for {_steps(self.model.time.steps)} of "
+            f"{self.model.time.dt!r} s, unless `--steps` or the input says otherwise. On GeNN a "
+            "spike takes at least a step from neurons to neurons. Populations therefore work "
+            f"later than in the model, here by at most {_steps(slow)}: a run takes so much longer, "
+            "and what it returns is shifted back, so that outputs are those of the model.",
             "",
         ]
         if host.computed:
