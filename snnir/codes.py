@@ -351,14 +351,16 @@ CODES: Final[dict[str, CodeInfo]] = {
     ),
     # GeNN ------------------------------------------------------------------------------------
     "genn.operator": CodeInfo(
-        "GeNN's populations cannot carry this operator out",
+        "no population of GeNN can carry this operator out",
         "Convert the network that it came from, or run it with --backend reference.",
     ),
     "genn.shape": CodeInfo(
-        "GeNN needs numbers for all lengths", "Give the model's symbols numbers."
+        "a length is not a number, which GeNN needs", "Give the model's symbols numbers."
     ),
     "genn.delay": CodeInfo("a delay is longer than GeNN can hold", "Shorten it."),
-    "genn.missing": CodeInfo("PyGeNN is not installed", "Install it as its documentation says."),
+    "genn.missing": CodeInfo(
+        "the package PyGeNN is not installed", "Install it as its documentation says."
+    ),
     "genn.version": CodeInfo(
         "this release of PyGeNN is not supported", "Install one that is, as upstream says."
     ),

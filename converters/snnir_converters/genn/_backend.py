@@ -56,10 +56,10 @@ class GennBackend:
         Args:
             model: The model.
             genn_backend: ``single_threaded_cpu``, ``cuda``, ``hip``, or ``auto`` for the fastest
-                that can run here; ``Recording.details`` says which one ran.
+                that can run here; ``details["device"]`` of a recording says which one ran.
             precision: Type of the computation for floats, ``float32`` or ``float64``.
             batch: Samples that run at once on a GPU; the CPU runs one at a time.
-            profile: Whether GeNN times its kernels; ``Recording.details`` has the times.
+            profile: Whether GeNN times its kernels; ``details["kernel_seconds"]`` has them.
             options: None is known.
 
         Raises:
@@ -157,7 +157,7 @@ class GennPrepared:
     def _details(self, seconds: float) -> dict[str, Any]:
         details: dict[str, Any] = {
             "pygenn": self._version,
-            "genn_backend": self._genn_backend,
+            "device": self._genn_backend,
             "precision": self._precision,
             "latency_steps": self._cells.retimed.latency,
             "seconds": seconds,

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +75,7 @@ class Engine:
         self.settings = settings
         self._pygenn = installation.pygenn
         self._folder = private_folder()
+        weakref.finalize(self, self._folder.cleanup)
         self._loaded: int | None = None
         started = time.perf_counter()
         self.model = self._describe()

@@ -181,7 +181,7 @@ class _Lowering:
             writer.line(f"{y} = {result};")
             self.plan.places[unit.node.values()[0]] = Place(population.name, y, lag)
         if writer.initial:
-            code.lines.append(f"if ({step} == 0) {{ {' '.join(writer.initial)} }}")
+            code.lines.append(f"if (now == 0) {{ {' '.join(writer.initial)} }}")
         if step == "now":
             code.lines += writer.body
         else:
@@ -204,7 +204,9 @@ class _Lowering:
             if inside and not binding.delay_steps:
                 terms[binding.port].append(outputs[producer(value)])
             else:
-                found = self._add_terms(population, self._arriving(binding), f"{prefix}_{number}")
+                found = self._add_terms(
+                    population, node, self._arriving(binding), f"{prefix}_{number}"
+                )
                 terms[binding.port] += [found] if found else []
         return {port: _added(parts) for port, parts in terms.items()}
 
@@ -215,7 +217,9 @@ class _Lowering:
         inputs: dict[str, str] = {}
         for number, (window, inside) in enumerate(self._windows(node)):
             part = self._through(arriving, window)
-            inputs[str(number)] = self._add_terms(population, part, f"{prefix}_{number}") or "0.0"
+            inputs[str(number)] = (
+                self._add_terms(population, node, part, f"{prefix}_{number}") or "0.0"
+            )
             if not inside.all():
                 item = f"{prefix}_inside{number}"
                 population.code.variables[item] = Variable(item, "scalar", True)
@@ -246,9 +250,13 @@ class _Lowering:
                 inside,
             )
 
-    def _add_terms(self, population: Population, terms: Sum, prefix: str) -> str:
-        """Connections and constants for a sum; the expression of it, or nothing."""
+    def _add_terms(self, population: Population, node: Node, terms: Sum, prefix: str) -> str:
+        """Connections and constants for a sum; the expression of it, or nothing.
+
+        What counts only from some step on is masked, unless the node starts no earlier.
+        """
         parts: list[str] = []
+        start = start_of(node)
         for number, ((cell, delay, since), chain) in enumerate(terms.arriving.items()):
             synapses = self._synapses(self.cells.emits[cell], chain, population.size)
             if isinstance(synapses, Pairs) and not synapses.weight.size:
@@ -266,14 +274,14 @@ class _Lowering:
                     graded=True,
                 )
             )
-            parts.append(_from(since, item))
+            parts.append(item if since <= start else _from(since, item))
         for number, ((value, since), chain) in enumerate(terms.steady.items()):
             item = f"{prefix}_steady{number}"
             population.code.variables[item] = Variable(item, "scalar", True)
             through = self._map(chain, self.cells.size(value))
             feed = Feed(Fed.STATIC, item, value, None if through.is_identity else through)
             population.feeds.append(feed)
-            parts.append(_from(since, item))
+            parts.append(item if since <= start else _from(since, item))
         for number, (values, since) in enumerate(terms.offsets):
             item = f"{prefix}_offset{number}"
             if values.size and (values == values[0]).all():
@@ -282,7 +290,7 @@ class _Lowering:
             else:
                 population.code.variables[item] = Variable(item, "scalar", True)
                 population.values[item] = values.astype(self.plan.dtype)
-            parts.append(_from(since, item))
+            parts.append(item if since <= start else _from(since, item))
         return _added(parts) if parts else ""
 
     # Sums ------------------------------------------------------------------------------------
@@ -452,7 +460,7 @@ def _added(parts: Iterable[str]) -> str:
 
 
 def _from(since: int, item: str) -> str:
-    return f"((now >= {since}) ? {item} : 0.0)" if since else item
+    return f"((now >= {since}) ? {item} : 0.0)"
 
 
 def _product(link: LinearMap, values: Array) -> Array:

@@ -12,6 +12,7 @@ import shlex
 import shutil
 import sys
 import tempfile
+import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -40,8 +41,9 @@ class Network:
     least 1. Every step is 1 ms to GeNN, so that its time ``t`` counts steps.
 
     Every sample begins with the timestep at 0, and that is a whole reset: the code of every
-    neuron sets its state in its first step, and does not look at what a connection delivers in
-    the first ``delay`` steps (``now >= delay``), which are spikes of the sample before.
+    neuron sets its state in step 0, and what a connection delivers before the step ``delay``,
+    which can only be spikes of the sample before, is masked (``now >= delay``) unless the node
+    begins no earlier than that.
     """
 
     def __init__(self, precision: str, genn_backend: str) -> None:
@@ -63,7 +65,6 @@ class Network:
         self._delta = delta_model(pygenn)
         self._pulse = {graded: pulse_model(pygenn, graded) for graded in (False, True)}
         self._convolution = convolution_model(pygenn)
-        self._folder: Any = None
         self._loaded = False
 
     # Building ------------------------------------------------------------------------------------
@@ -191,8 +192,9 @@ class Network:
             if shutil.which(program) is None:
                 raise SystemExit(f"GeNN needs {program}, which is not installed")
         if folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="genn-", ignore_cleanup_errors=True)
-            folder = self._folder.name
+            own = tempfile.TemporaryDirectory(prefix="genn-", ignore_cleanup_errors=True)
+            weakref.finalize(self, own.cleanup)
+            folder = own.name
         os.makedirs(folder, exist_ok=True)
         with _environment(build_environment(compiler)), _stdout_to_stderr():
             self.model.build(path_to_model=folder)
