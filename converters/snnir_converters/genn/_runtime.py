@@ -395,11 +395,11 @@ def given(
         samples.add(array.shape[0])
         lengths |= {array.shape[1]} if lead == 2 else set()
     length = steps if steps is not None else min(lengths, default=default)
-    if len(samples) != 1 or 0 in samples:
+    if len(samples) > 1 or 0 in samples:
         raise SystemExit("all inputs need the same number of samples, at least one")
     if length < 1 or lengths - {length}:
         raise SystemExit(f"inputs have {sorted(lengths)} steps, the run has {length}")
-    return found, samples.pop(), length
+    return found, min(samples, default=1), length
 
 
 def values(array: Any, entry: Mapping[str, Any], dtype: Any) -> Any:

@@ -288,7 +288,7 @@ def _installed() -> bool:
 
 needs_genn = [
     pytest.mark.genn,
-    pytest.mark.skipif(not _installed(), reason="needs PyGeNN, which is in no package index"),
+    pytest.mark.skipif(not _installed(), reason="needs PyGeNN"),
 ]
 
 WITHOUT_SNNIR = """
@@ -350,12 +350,12 @@ class TestRunning:
         # a mean of weights that are exponentials: the reference rounds them in the same way
         np.testing.assert_allclose(found["early"], expected["early"], rtol=1e-6)
 
-    @pytest.mark.parametrize("seed", range(4))
+    @pytest.mark.parametrize("seed", range(2))
     def test_random_graphs_run_as_in_the_reference(self, seed: int, tmp_path: Path) -> None:
         self._check_random(seed, tmp_path)
 
     @pytest.mark.slow
-    @pytest.mark.parametrize("seed", range(4, 60))
+    @pytest.mark.parametrize("seed", range(2, 60))
     def test_many_random_graphs_run_as_in_the_reference(self, seed: int, tmp_path: Path) -> None:
         self._check_random(seed, tmp_path)
 
@@ -396,6 +396,7 @@ class TestRunning:
         np.testing.assert_array_equal(found["count"], expected)
         assert f"{100 * np.mean(expected.argmax(1) == y):.2f} % correct" in said
 
+    @pytest.mark.slow
     def test_a_converted_network(self, tmp_path: Path) -> None:
         images = mnist()
         x = images.test_x[:50].reshape(50, 784).astype(np.float32) / 255
@@ -412,6 +413,7 @@ class TestRunning:
             (expected,) = find_backend(backend).prepare(snnir.load(net)).run(x).outputs.values()
             np.testing.assert_array_equal(answer.argmax(1), expected.argmax(1), backend)
 
+    @pytest.mark.slow
     def test_compiled_code_can_be_kept(self, tmp_path: Path) -> None:
         model = rates()
         x = np.full((1, 2, 2), 200, np.uint8)
