@@ -431,6 +431,10 @@ CODES: Final[dict[str, CodeInfo]] = {
     "genn.build": CodeInfo(
         "the code that GeNN generated was not built", "See what the compiler printed."
     ),
+    "genn.script": CodeInfo(
+        "a script without snnir cannot compute this",
+        "Run the model itself with `snnir run --backend genn`, or leave this part to the caller.",
+    ),
     "genn.cache": _warning(
         "the compiled model could not be kept",
         "SNNIR_CACHE_DIR names another folder; until then every run compiles.",
