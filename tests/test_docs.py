@@ -16,6 +16,7 @@ from tests.converters.keras_tools import keras
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 DATA = README.parent / "docs" / "data.md"
+GENN = README.parent / "docs" / "genn.md"
 
 pytestmark = pytest.mark.skipif(not README.exists(), reason="the source tree is not here")
 
@@ -106,6 +107,34 @@ def digits_and_speech() -> None:
         digit=np.arange(20) % 2,
         index=np.arange(20) // 2,
     )
+
+
+@pytest.mark.genn
+def test_the_page_on_genn_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pygenn", reason="needs PyGeNN")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SNNIR_CACHE_DIR", str(tmp_path / "cache"))
+    rng = np.random.default_rng(0)
+    b = snnir.GraphBuilder("page", steps=8)
+    x = b.input("x", [6])
+    current = b.snn.Dense(b.snn.ConstantCurrent(x), weight=rng.normal(0, 1, (6, 5)))
+    hidden = b.snn.IF(current, name="hidden")
+    b.output("y", b.snn.MeanPotential(b.snn.Dense(hidden, weight=rng.normal(0, 1, (5, 3)))))
+    model = b.build()
+    images = rng.uniform(0, 1, (4, 6)).astype(np.float32)
+    model.examples["one"] = snnir.make_example(model, images, record=["hidden"])
+    snnir.save(model, "model.snnir")
+    np.savez("images.npz", x=images, y=snnir.run(model, images)["y"].argmax(1))
+    for command in _commands(GENN):
+        assert main(shlex.split(command)) == 0, command
+    out = capsys.readouterr().out
+    assert "accuracy 100.00 %" in out
+    assert "on single_threaded_cpu" in out or "on cuda" in out or "on hip" in out
+    for block in _blocks("python", GENN):
+        exec(compile(block, "genn.md", "exec"), {})
+    assert "single_threaded_cpu True" in capsys.readouterr().out
 
 
 def test_its_links_lead_somewhere() -> None:
