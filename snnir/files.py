@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, Final
@@ -77,6 +78,62 @@ def _explained(name: str) -> Iterator[None]:
         raise FileError(
             Diagnostic("file.unwritable", f"file '{name}'", reason(error), "a writable file")
         ) from error
+
+
+def write_folder(
+    path: str | os.PathLike[str],
+    write: Callable[[str], object],
+    *,
+    is_ours: Callable[[str], bool],
+) -> None:
+    """Let ``write`` fill a new folder that replaces ``path`` once it is complete.
+
+    Args:
+        path: Where to.
+        write: Is given the path of an empty folder and puts files into it.
+        is_ours: Whether a folder that is not empty may go: whether all in it can be made again.
+
+    Raises:
+        FileError: If it cannot be written, or holds something else; what was there is unchanged.
+    """
+    name = os.fsdecode(path)
+    temporary = ""
+    try:
+        mode = file_mode(name)
+        if mode is not None and not stat.S_ISDIR(mode):
+            raise OSError(0, "is no directory")
+        final = os.path.realpath(name)
+        if mode is not None and os.listdir(final) and not is_ours(final):
+            raise OSError(0, "holds files that were not written with it")
+        parent, last = os.path.split(final)
+        temporary = os.path.join(parent, f".{last[:32]}.{secrets.token_hex(8)}")
+        os.mkdir(temporary)
+        write(temporary)
+        if mode is not None:
+            os.chmod(temporary, stat.S_IMODE(mode))
+            _replace_folder(temporary, final)
+        else:
+            os.rename(temporary, final)
+    except OSError as error:
+        allowed = "a writable folder, new, empty or written by the same target"
+        raise FileError(
+            Diagnostic("file.unwritable", f"folder '{name}'", reason(error), allowed)
+        ) from error
+    finally:
+        if temporary:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replace_folder(new: str, final: str) -> None:
+    """Put a folder where another one is, or leave that one there."""
+    before = f"{new}.before"
+    os.rename(final, before)
+    try:
+        os.rename(new, final)
+    except BaseException:
+        os.rename(before, final)
+        raise
+    shutil.rmtree(before, ignore_errors=True)
 
 
 def require_writable(path: str | os.PathLike[str], *, folder: bool = False) -> None:

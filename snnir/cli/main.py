@@ -19,6 +19,8 @@ from snnir.errors import FileError, SnnirError, SnnirWarning
 COMMANDS: Final = {
     "convert": "make a spiking network of a trained one, or bring one to a target",
     "eval": "measure accuracy and spikes on labelled data",
+    "new": "make a spiking network with fresh weights, to be trained",
+    "encode": "make spike data of arrays, sound or event files",
     "check": "find all that is wrong with a model",
     "info": "show what a model is, without touching its weights",
     "print": "print a model as text",
@@ -26,6 +28,7 @@ COMMANDS: Final = {
     "run": "run a model on data",
     "verify": "replay a model's stored examples",
     "quantise": "give a model weights of few bits",
+    "sweep": "run commands for many settings, results in one table",
     "upgrade": "bring a model to the newest versions of its operators",
     "op": "show the documentation of an operator",
     "plugins": "list what is installed",

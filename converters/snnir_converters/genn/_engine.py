@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,15 @@ from snnir.errors import Diagnostic, RunError
 from snnir.passes.synapses import Convolution
 from snnir_converters.genn._cache import keep, private_folder, take
 from snnir_converters.genn._install import CPU, Installation, compiler_command
+from snnir_converters.genn._models import (
+    CONVOLUTION_PARAMETERS,
+    FLAGS,
+    build_environment,
+    convolution_model,
+    delta_model,
+    filters_at_once,
+    pulse_model,
+)
 from snnir_converters.genn._plan import (
     Array,
     Connection,
@@ -35,49 +45,6 @@ from snnir_converters.genn._plan import (
 
 NAME: Final = "snnir"
 """GeNN's name of every model, hence of the folder it makes: ``snnir_CODE``."""
-
-FLAGS: Final = ("-O3", "-ffp-contract=off")
-"""Compiler flags: fast, but every operation rounds as it is written."""
-
-NVCC_FLAGS: Final = "--fmad=false"
-
-CONVOLUTION: Final = """\
-const int blocks = (outputs / groups) / span;
-const int block = id_diag % blocks;
-const int kernelRow = (id_diag / blocks) / kernel_columns;
-const int kernelColumn = (id_diag / blocks) % kernel_columns;
-for_each_synapse {
-    const int channel = id_pre % inputs;
-    const int rowAbove = ((id_pre / inputs) / columns) + pad_rows - (kernelRow * dilation_rows);
-    const int columnLeft =
-        ((id_pre / inputs) % columns) + pad_columns - (kernelColumn * dilation_columns);
-    if (rowAbove >= 0 && columnLeft >= 0
-        && rowAbove % stride_rows == 0 && columnLeft % stride_columns == 0) {
-        const int row = rowAbove / stride_rows;
-        const int column = columnLeft / stride_columns;
-        if (row < out_rows && column < out_columns) {
-            const int perGroup = inputs / groups;
-            const int first = ((channel / perGroup) * (outputs / groups)) + (block * span);
-            const int start = (((row * out_columns) + column) * outputs) + first;
-            for (int filter = 0; filter < span; filter++) {
-                addSynapse(start + filter, kernelRow, kernelColumn, channel % perGroup,
-                           first + filter);
-            }
-        }
-    }
-}
-"""
-"""The synapses of spikes through a place of a kernel, for :class:`Convolution`.
-
-GeNN runs it for each "diagonal". On the CPU a diagonal is a place of the kernel, so that the inner
-loop adds up all filters side by side; on a GPU each filter is a diagonal, for a thread of its own.
-"""
-
-CONVOLUTION_PARAMETERS: Final = (
-    *("kernel_rows", "kernel_columns", "stride_rows", "stride_columns"),
-    *("dilation_rows", "dilation_columns", "pad_rows", "pad_columns", "groups", "columns"),
-    *("inputs", "out_rows", "out_columns", "outputs", "span"),
-)
 
 Item = tuple[str, str]
 """A population and its parameter, variable or table."""
@@ -108,6 +75,7 @@ class Engine:
         self.settings = settings
         self._pygenn = installation.pygenn
         self._folder = private_folder()
+        weakref.finalize(self, self._folder.cleanup)
         self._loaded: int | None = None
         started = time.perf_counter()
         self.model = self._describe()
@@ -127,24 +95,9 @@ class Engine:
             name: self._add_population(model, population)
             for name, population in self.plan.populations.items()
         }
-        delta = pygenn.create_postsynaptic_model(
-            "Delta", sim_code="injectCurrent(inSyn); inSyn = 0.0;"
-        )
-        self._convolution = pygenn.create_toeplitz_connect_init_snippet(
-            "Convolution",
-            params=[(name, "int") for name in CONVOLUTION_PARAMETERS],
-            diagonal_build_code=CONVOLUTION,
-            calc_max_row_len_func=lambda _pre, _post, p: (
-                p["kernel_rows"] * p["kernel_columns"] * (p["outputs"] // p["span"] // p["groups"])
-            ),
-            calc_kernel_size_func=lambda p: [
-                p["kernel_rows"],
-                p["kernel_columns"],
-                p["inputs"] // p["groups"],
-                p["outputs"],
-            ],
-        )
-        weights = {graded: self._weight_update(graded) for graded in (False, True)}
+        delta = delta_model(pygenn)
+        self._convolution = convolution_model(pygenn)
+        weights = {graded: pulse_model(pygenn, graded) for graded in (False, True)}
         for connection in self.plan.connections:
             self._add_connection(model, connection, weights[connection.graded], delta)
         return model
@@ -181,20 +134,6 @@ class Engine:
             found.set_param_dynamic(name)
         found.spike_recording_enabled = bool(code.emission) and population.binary
         return found
-
-    def _weight_update(self, graded: bool) -> Any:
-        pygenn = self._pygenn
-        weight = [("g", "scalar", pygenn.VarAccess.READ_ONLY)]
-        if not graded:
-            return pygenn.create_weight_update_model(
-                "Pulse", vars=weight, pre_spike_syn_code="addToPost(g);"
-            )
-        return pygenn.create_weight_update_model(
-            "GradedPulse",
-            vars=weight,
-            pre_neuron_var_refs=[("value", "scalar")],
-            pre_spike_syn_code="addToPost(g * value);",
-        )
 
     def _add_connection(self, model: Any, connection: Connection, weight: Any, delta: Any) -> None:
         pygenn, synapses = self._pygenn, connection.synapses
@@ -238,13 +177,7 @@ class Engine:
         code = Path(self._folder.name) / f"{NAME}_CODE"
         cached = take(key, code)
         before = _library_time(code)
-        environment = {
-            "CXX": " ".join([*compiler, *FLAGS]),
-            "NVCC_APPEND_FLAGS": " ".join(
-                [*filter(None, [os.environ.get("NVCC_APPEND_FLAGS")]), NVCC_FLAGS]
-            ),
-        }
-        with _building, _environment(environment), _captured() as output:
+        with _building, _environment(build_environment(compiler)), _captured() as output:
             try:
                 self.model.build(path_to_model=self._folder.name)
             except Exception as error:
@@ -473,7 +406,7 @@ def convolution_parameters(convolution: Convolution, backend: str) -> dict[str, 
         convolution.groups,
         *convolution.input_shape[1:],
         *convolution.output_shape,
-        outputs // convolution.groups if backend == CPU else 1,
+        filters_at_once(outputs, convolution.groups, backend),
     )
     return {name: int(v) for name, v in zip(CONVOLUTION_PARAMETERS, values, strict=True)}
 
