@@ -106,7 +106,7 @@ def measure(options: Options) -> Report:
     with scratch(options) as directory:
         _speed(report, options, folder, directory)
         _builds(report, directory, converted)
-        _gpu(report, options, directory, converted, found.backends)
+        _gpu(report, options, folder, directory, found.backends)
     return report
 
 
@@ -558,19 +558,28 @@ def _builds(report: Report, directory: Path, converted: Sequence[Converted]) -> 
 def _gpu(
     report: Report,
     options: Options,
+    folder: Path,
     directory: Path,
-    converted: Sequence[Converted],
     backends: Sequence[str],
 ) -> None:
     """A batch on a GPU, beside the CPU and PyTorch on the same GPU."""
+    from conversion import original, rate_coded
+
     gpus = [backend for backend in backends if backend != CPU]
     if not gpus:
         report.absent.append("a GPU backend of PyGeNN (it has " + ", ".join(backends) + ")")
         return
-    network = next((c for c in converted if c.name == GPU_NETWORK), None)
-    if network is None:
+    network = named(GPU_NETWORK)
+    if not (folder / network.file).exists():
         return
-    x = np.resize(network.x, (GPU_BATCH, *network.x.shape[1:]))
+    try:
+        data = network.data(folder)
+    except FileError:
+        return
+    ann = original(folder / network.file)
+    # Without corrective spikes, which the peers do not have.
+    model = rate_coded(ann, data.calibration, STEPS, method="data-norm", percentile=99.9)
+    x = data.x[:GPU_BATCH]
     runs: dict[str, Callable[[], float]] = {}
 
     def ours(prepared: Any, samples: Array) -> float:
@@ -579,12 +588,12 @@ def _gpu(
         return (time.perf_counter() - started) / len(samples)
 
     for backend in gpus:
-        prepared = _prepare(network.model, genn_backend=backend, batch=GPU_BATCH)
+        prepared = _prepare(model, genn_backend=backend, batch=GPU_BATCH)
         runs[backend] = lambda prepared=prepared: ours(prepared, x)  # type: ignore[misc]
-    on_cpu = _prepare(network.model)
+    on_cpu = _prepare(model)
     runs[CPU] = lambda: ours(on_cpu, x[:BATCH])
-    peers = _torch_peers(report, options, directory, network.model, x)
-    runs |= {name: lambda peer=peer: peer.run()[0] / GPU_BATCH for name, peer in peers.items()}  # type: ignore[misc]
+    peers = _torch_peers(report, options, directory, model, x)
+    runs |= {name: lambda peer=peer: peer.run()[0] / len(x) for name, peer in peers.items()}  # type: ignore[misc]
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     try:
         for turn in range(-1, SPEED_REPETITIONS):
