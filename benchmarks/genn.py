@@ -1,7 +1,7 @@
 """GeNN: are the spikes those of the reference, and how fast are they?
 
-    python benchmarks/genn.py [--data FOLDER] [--limit N] [--torch-python PYTHON] [--quick]
-        [--repetitions N] [--dir DIRECTORY] [--json FILE]
+    python benchmarks/genn.py [--data FOLDER] [--limit N] [--torch-python PYTHON]
+        [--parts PART ...] [--quick] [--repetitions N] [--dir DIRECTORY] [--json FILE]
 
 Needs PyGeNN. Trained networks and their data are in the folder that ``--data`` or
 ``SNNIR_TEST_DATA`` names (by default ``../shared/data``); MNIST is downloaded. mlGeNN is measured
@@ -14,6 +14,7 @@ The first run compiles some hundred small models, which takes many minutes; they
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 import time
@@ -87,26 +88,42 @@ GPU_BATCH: Final = 1024
 GPU_NETWORK: Final = "snntb_mnist_cnn_avgpool"
 
 
+PARTS: Final = ("vectors", "graphs", "samples", "trained", "speed", "builds", "gpu")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of this script alone."""
+    group = parser.add_argument_group("genn")
+    group.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="[all]")
+
+
 def measure(options: Options) -> Report:
-    """Measure everything."""
+    """Measure everything, or the parts that are asked for."""
     report = Report("genn")
     try:
         found = _installation()
     except MissingDependency as error:
         report.absent.append(f"everything: {error}")
         return report
-    report.absent += [] if is_present("ml_genn") else ["mlGeNN"]
+    parts = options.arguments.parts
     folder = options.arguments.data or default_folder()
-    _vectors(report, options)
-    _graphs(report, options)
-    _potentials(report)
-    _in_a_row(report, options)
-    _tutorial(report, options, folder)
-    converted = _converted(report, options, folder)
+    if "vectors" in parts:
+        _vectors(report, options)
+    if "graphs" in parts:
+        _graphs(report, options)
+    if "samples" in parts:
+        _potentials(report)
+        _in_a_row(report, options)
+    if "trained" in parts:
+        _tutorial(report, options, folder)
+        _converted(report, options, folder)
     with scratch(options) as directory:
-        _speed(report, options, folder, directory)
-        _builds(report, directory, converted)
-        _gpu(report, options, folder, directory, found.backends)
+        if "speed" in parts:
+            _speed(report, options, folder, directory)
+        if "builds" in parts:
+            _builds(report, folder, directory)
+        if "gpu" in parts:
+            _gpu(report, options, folder, directory, found.backends)
     return report
 
 
@@ -327,7 +344,7 @@ class Converted:
     y: Array
 
 
-def _converted(report: Report, options: Options, folder: Path) -> list[Converted]:
+def _converted(report: Report, options: Options, folder: Path) -> None:
     """Trained networks in rate coding, by the default conversion."""
     limit = options.arguments.limit or (100 if options.quick else CONVERTED_SAMPLES)
     table = Table(
@@ -335,7 +352,6 @@ def _converted(report: Report, options: Options, folder: Path) -> list[Converted
         ("network", "samples", "genn %", "layerwise %", "same answer %", "genn ms", "layerwise ms"),
         notes=["ms: CPU time of all cores per sample, of one run each."],
     )
-    done = []
     for converted in _networks(report, folder, limit):
         scores, seconds = {}, {}
         for backend in ("genn", "layerwise"):
@@ -360,10 +376,14 @@ def _converted(report: Report, options: Options, folder: Path) -> list[Converted
                 same >= SAME_PREDICTIONS,
             )
         )
-        done.append(converted)
-    if done:
+    if table.rows:
         report.add(table)
-    return done
+
+
+def _miss(report: Report, what: str) -> None:
+    """Say once that something is absent."""
+    if what not in report.absent:
+        report.absent.append(what)
 
 
 def _networks(report: Report, folder: Path, limit: int) -> Iterator[Converted]:
@@ -372,12 +392,12 @@ def _networks(report: Report, folder: Path, limit: int) -> Iterator[Converted]:
     for name in CONVERTED:
         network = named(name)
         if not (folder / network.file).exists():
-            report.absent.append(network.file)
+            _miss(report, network.file)
             continue
         try:
             data = network.data(folder)
         except FileError as error:
-            report.absent.append(f"{name}: {error}")
+            _miss(report, f"{name}: {error}")
             continue
         ann = original(folder / network.file)
         shape = ann.graph.inputs[0].type.shape
@@ -403,6 +423,7 @@ def _pairs(report: Report, folder: Path, count: int) -> list[Pair]:
 def _speed(report: Report, options: Options, folder: Path, directory: Path) -> None:
     """Evaluation of the same networks by snnir and mlGeNN, taking turns."""
     if not is_present("ml_genn"):
+        report.absent.append("mlGeNN")
         return
     count = 20 if options.quick else SPEED_SAMPLES
     table = Table(
@@ -515,7 +536,7 @@ def _cpu_seconds() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def _builds(report: Report, directory: Path, converted: Sequence[Converted]) -> None:
+def _builds(report: Report, folder: Path, directory: Path) -> None:
     """First and second builds, each in a process of its own."""
     table = Table(
         "Building, seconds",
@@ -528,7 +549,7 @@ def _builds(report: Report, directory: Path, converted: Sequence[Converted]) -> 
             "what it takes on an idle machine."
         ],
     )
-    models = {network.name: network.model for network in converted}
+    models = {network.name: network.model for network in _networks(report, folder, 1)}
     models["recurrent_lif"] = recurrent(np.random.default_rng(0), 1).model
     for name, model in models.items():
         path = directory / f"{name}.snnir"
