@@ -88,7 +88,7 @@ GPU_BATCH: Final = 1024
 GPU_NETWORK: Final = "snntb_mnist_cnn_avgpool"
 
 
-PARTS: Final = ("vectors", "graphs", "samples", "trained", "speed", "builds", "gpu")
+PARTS: Final = ("vectors", "graphs", "samples", "trained", "builds", "gpu", "speed")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -118,12 +118,12 @@ def measure(options: Options) -> Report:
         _tutorial(report, options, folder)
         _converted(report, options, folder)
     with scratch(options) as directory:
-        if "speed" in parts:
-            _speed(report, options, folder, directory)
         if "builds" in parts:
             _builds(report, folder, directory)
         if "gpu" in parts:
             _gpu(report, options, folder, directory, found.backends)
+        if "speed" in parts:
+            _speed(report, options, folder, directory)
     return report
 
 
@@ -447,7 +447,7 @@ def _speed(report: Report, options: Options, folder: Path, directory: Path) -> N
         ],
     )
     pairs = _pairs(report, folder, count)
-    # What is compiled with -ffast-math may change how the whole process rounds: last.
+    # Loading what is compiled with -ffast-math can make the whole process flush subnormals: last.
     for flags in (FLAGS, FAST_FLAGS):
         for pair in pairs:
             ratio = _beside_mlgenn(options, table, pair, flags, directory)
