@@ -13,11 +13,10 @@ import os
 import shutil
 import sys
 import uuid
-import warnings
 from pathlib import Path
 from typing import Final
 
-from snnir.errors import Diagnostic, SnnirWarning
+from snnir.errors import Diagnostic
 
 FOLDER_VARIABLE: Final = "SNNIR_CACHE_DIR"
 """Environment variable that names another cache folder."""
@@ -51,11 +50,11 @@ def take(key: str, target: Path) -> bool:
     return False
 
 
-def keep(key: str, source: Path) -> None:
+def keep(key: str, source: Path) -> list[Diagnostic]:
     """Make a folder the entry for a key.
 
-    Warns:
-        SnnirWarning: If it cannot be written; the next run then compiles again.
+    Returns:
+        A finding if it cannot be written; the next run then compiles again.
     """
     folder = cache_folder()
     mine = folder / f".{key}-{uuid.uuid4().hex}"
@@ -65,8 +64,8 @@ def keep(key: str, source: Path) -> None:
         _replace(mine, folder / key)
     except (OSError, shutil.Error) as error:
         shutil.rmtree(mine, ignore_errors=True)
-        finding = Diagnostic("genn.cache", f"folder {folder}", str(error), "a folder to write to")
-        warnings.warn(str(finding), SnnirWarning, stacklevel=2)
+        return [Diagnostic("genn.cache", f"folder {folder}", str(error), "a folder to write to")]
+    return []
 
 
 def _replace(mine: Path, entry: Path) -> None:

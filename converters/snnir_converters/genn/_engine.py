@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from snnir.errors import Diagnostic, RunError
+from snnir.errors import Diagnostic, RunError, SnnirWarning
 from snnir.passes.synapses import Convolution
 from snnir_converters.genn._cache import keep, take
 from snnir_converters.genn._install import CPU, Installation, compiler_command
@@ -113,7 +114,9 @@ class Engine:
         self._loaded: int | None = None
         started = time.perf_counter()
         self.model = self._describe()
-        self.cached = self._build(installation)
+        with contextlib.ExitStack() as undo:
+            self.cached = self._build(installation, undo)
+            undo.pop_all()
         self.build_seconds = time.perf_counter() - started
 
     # Describing ------------------------------------------------------------------------------
@@ -238,7 +241,7 @@ class Engine:
 
     # Building --------------------------------------------------------------------------------
 
-    def _build(self, installation: Installation) -> bool:
+    def _build(self, installation: Installation, undo: contextlib.ExitStack) -> bool:
         """Generate and compile; whether a compiled model was there already."""
         compiler = compiler_command(self.settings.backend)
         key = self._key(installation, compiler)
@@ -250,7 +253,7 @@ class Engine:
         }
         try:
             folder = Path(tempfile.mkdtemp(prefix="snnir-genn-"))
-            weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+            undo.callback(weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True))
             code = folder / f"{NAME}_CODE"
             cached = take(key, code)
             before = _library_time(code)
@@ -262,8 +265,8 @@ class Engine:
         except OSError as error:
             raise RunError(_failure("building", error)) from error
         fresh = not cached or _library_time(code) != before
-        if fresh:
-            keep(key, code)
+        for finding in keep(key, code) if fresh else ():
+            warnings.warn(str(finding), SnnirWarning, stacklevel=4)
         return not fresh
 
     def _key(self, installation: Installation, compiler: Sequence[str]) -> str:
