@@ -429,7 +429,7 @@ CODES: Final[dict[str, CodeInfo]] = {
         "a program that GeNN calls is missing", "Install it; CXX names another compiler."
     ),
     "genn.build": CodeInfo(
-        "the code that GeNN generated was not built", "See what the compiler printed."
+        "the code that GeNN generated was not built or loaded", "See what the compiler printed."
     ),
     "genn.script": CodeInfo(
         "a script without snnir cannot compute this",

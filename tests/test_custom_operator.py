@@ -14,6 +14,7 @@ import snnir
 from snnir.ir.builder import GraphBuilder
 from snnir.ir.model import Model
 from snnir.ops import registry
+from snnir.runtime.backend import find_backend
 
 PACKAGE = Path(__file__).parent / "custom_operator"
 
@@ -111,6 +112,18 @@ def test_a_file_outlives_the_plugin(install: Install, tmp_path: Path) -> None:
 
     install(True)
     assert snnir.run(snnir.load(path), np.full((1, 3), 10.0))["counts"].min() > 0
+
+
+def test_a_simulator_that_does_not_know_it_refuses_it(install: Install) -> None:
+    backend = find_backend("genn")
+    install(True)
+    model = _model()
+    for present in (True, False):
+        install(present)
+        with pytest.raises(snnir.CapabilityError) as caught:
+            backend.prepare(model)
+        (finding,) = caught.value.diagnostics
+        assert (finding.code, finding.found) == ("genn.operator", "acme.Izhikevich")
 
 
 def test_its_attributes_and_parameters_are_checked(install: Install) -> None:

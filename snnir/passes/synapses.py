@@ -24,6 +24,8 @@ Array = npt.NDArray[Any]
 
 Shape = tuple[int, ...]
 
+FLOAT32: Final = np.dtype(np.float32)
+
 
 def is_linear(op: str) -> bool:
     """Whether :func:`linear_maps` takes the operator ``"domain.Operator"``.
@@ -41,12 +43,13 @@ def linear_maps(
     output_shape: Shape,
     *,
     drop_zeros: bool = False,
+    dtype: np.dtype[Any] = FLOAT32,
 ) -> list[LinearMap]:
     """The matrices whose results, and :func:`offset`, add up to a linear operator's result.
 
-    Weights are the operator's own, in float32. Those that it computes (of averages and
-    interpolations) are float64, and so are sums of weights that a ``Sparse`` has several of for
-    the same source, target and delay. Delays of bindings are not part of it.
+    Weights are the operator's own, in the type of the computation. Those that it computes (of
+    averages and interpolations) are float64, and so are sums of weights that a ``Sparse`` has
+    several of for the same source, target and delay. Delays of bindings are not part of it.
 
     Args:
         node: A valid node whose operator :func:`is_linear`.
@@ -55,6 +58,7 @@ def linear_maps(
         output_shape: Feature shape of the result.
         drop_zeros: Whether to leave out weights of 0, of which a dense layer or a convolution may
             have many. What a ``Sparse`` states stays.
+        dtype: Type of the computation for floats.
 
     Returns:
         A map for each binding, in their order.
@@ -63,22 +67,25 @@ def linear_maps(
         KeyError: If the operator is not linear.
         CapabilityError: If there are more sources or targets than a map can have.
     """
-    bound = _bound(node, opdef, input_shapes, output_shape)
+    bound = _bound(node, opdef, input_shapes, output_shape, dtype)
     maps = _OPERATORS[node.op](bound, opdef)
     if drop_zeros and node.op != "snn.Sparse":
         return [found.without_zeros() for found in maps]
     return maps
 
 
-def offset(node: Node, opdef: OpDef, output_shape: Shape) -> Array | None:
-    """What a linear operator adds in every step, flattened, in float32; None if nothing.
+def offset(
+    node: Node, opdef: OpDef, output_shape: Shape, dtype: np.dtype[Any] = FLOAT32
+) -> Array | None:
+    """What a linear operator adds in every step, flattened; None if nothing.
 
     Args:
         node: A valid node whose operator :func:`is_linear`.
         opdef: The operator's definition.
         output_shape: Feature shape of the result.
+        dtype: Type of the computation for floats.
     """
-    bias = operands(node, opdef, np.dtype(np.float32))[1].get("bias")
+    bias = operands(node, opdef, dtype)[1].get("bias")
     return None if bias is None else np.broadcast_to(bias, output_shape).reshape(-1)
 
 
@@ -90,7 +97,7 @@ class Convolution:
     x being 0 outside, where j belongs to group ``j // (out / groups)``, whose inputs start at g.
 
     Attributes:
-        kernel: [height, width, in / groups, out], float32.
+        kernel: [height, width, in / groups, out].
         strides: Of height, width.
         dilations: Of height, width.
         pads: Elements of padding before the first: height, width.
@@ -120,7 +127,7 @@ class Convolution:
         """
         if pool.op not in ("snn.AveragePool2D", "snn.SumPool2D") or self.dilations != (1, 1):
             return None
-        attributes, _ = operands(pool, opdef, np.dtype(np.float32))
+        attributes, _ = operands(pool, opdef, FLOAT32)
         axes = pooling.pool_rule(attributes.get).on(input_shape[:2])
         height, width, channels = input_shape
         for axis, length in zip(axes, (height, width), strict=True):
@@ -130,7 +137,7 @@ class Convolution:
         rows, columns = axes[0].size, axes[1].size
         kernel = self.kernel.repeat(rows, axis=0).repeat(columns, axis=1)
         if pool.op == "snn.AveragePool2D":
-            kernel = (kernel.astype(np.float64) / (rows * columns)).astype(np.float32)
+            kernel = (kernel.astype(np.float64) / (rows * columns)).astype(kernel.dtype)
         return replace(
             self,
             kernel=kernel,
@@ -140,17 +147,20 @@ class Convolution:
         )
 
 
-def as_convolution(node: Node, opdef: OpDef, input_shape: Shape) -> Convolution | None:
+def as_convolution(
+    node: Node, opdef: OpDef, input_shape: Shape, dtype: np.dtype[Any] = FLOAT32
+) -> Convolution | None:
     """A ``Conv1D``, ``Conv2D`` or ``DepthwiseConv2D`` as a convolution; other operators: None.
 
     Args:
         node: A valid node.
         opdef: The operator's definition.
         input_shape: Feature shape of the input.
+        dtype: Type of the kernel.
     """
     if node.op not in ("snn.Conv1D", "snn.Conv2D", "snn.DepthwiseConv2D"):
         return None
-    attributes, parameters = operands(node, opdef, np.dtype(np.float32))
+    attributes, parameters = operands(node, opdef, dtype)
     kernel = parameters["weight"]
     sizes, lengths = kernel.shape[:-2], input_shape[:-1]
     channels = input_shape[-1]
@@ -178,15 +188,19 @@ def as_convolution(node: Node, opdef: OpDef, input_shape: Shape) -> Convolution 
 
 
 def _bound(
-    node: Node, opdef: OpDef, input_shapes: Mapping[str, Sequence[Shape]], output_shape: Shape
+    node: Node,
+    opdef: OpDef,
+    input_shapes: Mapping[str, Sequence[Shape]],
+    output_shape: Shape,
+    dtype: np.dtype[Any],
 ) -> Bound:
     """The operator bound to the node for one sample, not prepared."""
-    attributes, parameters = operands(node, opdef, np.dtype(np.float32))
+    attributes, parameters = operands(node, opdef, dtype)
     return Bound(
         node=node,
         attributes=attributes,
         parameters=parameters,
-        dtype=np.dtype(np.float32),
+        dtype=dtype,
         input_shapes={port: list(shapes) for port, shapes in input_shapes.items()},
         output_shapes={opdef.output_names[0]: output_shape},
         batch=1,

@@ -1,26 +1,28 @@
 """Compiled models, kept for models of the same structure.
 
-An entry is the folder that GeNN made. It is copied to a private place for every use, so that
-runs at the same time never share a library or write to the same file; GeNN and make then see
-that it is up to date, or make what has changed.
+An entry holds the folder that GeNN made, and its digest. The folder is copied to a private place
+for every use, so that runs at the same time never share a library or write to the same file; GeNN
+and make then see that it is up to date, or make what has changed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import shutil
 import sys
-import tempfile
 import uuid
-import warnings
 from pathlib import Path
 from typing import Final
 
-from snnir.errors import Diagnostic, SnnirWarning
+from snnir.errors import Diagnostic
 
 FOLDER_VARIABLE: Final = "SNNIR_CACHE_DIR"
 """Environment variable that names another cache folder."""
+
+_CODE: Final = "code"
+_DIGEST: Final = "digest"
 
 
 def cache_folder() -> Path:
@@ -36,32 +38,34 @@ def cache_folder() -> Path:
 
 
 def take(key: str, target: Path) -> bool:
-    """Copy an entry; False if there is none."""
+    """Copy an entry; False if there is none, or it is not what it was."""
     entry = cache_folder() / key
     try:
-        shutil.copytree(entry, target)
+        shutil.copytree(entry / _CODE, target)
+        if (entry / _DIGEST).read_bytes() == _digest(target):
+            return True
     except (OSError, shutil.Error):
-        shutil.rmtree(target, ignore_errors=True)
-        return False
-    return True
+        pass
+    shutil.rmtree(target, ignore_errors=True)
+    return False
 
 
-def keep(key: str, source: Path) -> None:
+def keep(key: str, source: Path) -> list[Diagnostic]:
     """Make a folder the entry for a key.
 
-    Warns:
-        SnnirWarning: If it cannot be written; the next run then compiles again.
+    Returns:
+        A finding if it cannot be written; the next run then compiles again.
     """
     folder = cache_folder()
     mine = folder / f".{key}-{uuid.uuid4().hex}"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(source, mine)
+        shutil.copytree(source, mine / _CODE)
+        (mine / _DIGEST).write_bytes(_digest(mine / _CODE))
         _replace(mine, folder / key)
     except (OSError, shutil.Error) as error:
         shutil.rmtree(mine, ignore_errors=True)
-        finding = Diagnostic("genn.cache", f"folder {folder}", str(error), "a folder to write to")
-        warnings.warn(str(finding), SnnirWarning, stacklevel=2)
+        return [Diagnostic("genn.cache", f"folder {folder}", str(error), "a folder to write to")]
+    return []
 
 
 def _replace(mine: Path, entry: Path) -> None:
@@ -78,6 +82,11 @@ def _replace(mine: Path, entry: Path) -> None:
         shutil.rmtree(mine, ignore_errors=True)  # another run was faster
 
 
-def private_folder() -> tempfile.TemporaryDirectory[str]:
-    """A folder of this run's own, which goes with the object."""
-    return tempfile.TemporaryDirectory(prefix="snnir-genn-", ignore_cleanup_errors=True)
+def _digest(folder: Path) -> bytes:
+    """Digest of names and contents of all files in a folder."""
+    found = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        content = path.read_bytes()
+        found.update(f"{path.relative_to(folder).as_posix()}\0{len(content)}\0".encode())
+        found.update(content)
+    return found.hexdigest().encode()

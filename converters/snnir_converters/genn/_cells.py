@@ -18,7 +18,7 @@ from snnir.errors import CapabilityError, Diagnostic
 from snnir.infer import infer
 from snnir.ir.graph import Binding, Node
 from snnir.ir.model import Model
-from snnir.ir.traversal import ancestors, producer, topological_order
+from snnir.ir.traversal import ancestors, producer, strong_components, topological_order
 from snnir.ir.types import ValueType
 from snnir.ops.registry import Resolver
 from snnir.ops.schema import Array, Flow, OpDef, start_of
@@ -63,6 +63,7 @@ class Cells:
         emits: The value that each cell sends to others, if there is one.
         constant: Per-step nodes whose value is the same in every step.
         linear: Nodes that connections carry out.
+        relays: Linear nodes that cells carry out, because they are in a cycle without a neuron.
         alias: Values that are a cell's value, reshaped.
     """
 
@@ -74,6 +75,7 @@ class Cells:
     emits: dict[str, str] = field(default_factory=dict)
     constant: set[str] = field(default_factory=set)
     linear: set[str] = field(default_factory=set)
+    relays: set[str] = field(default_factory=set)
     alias: dict[str, str] = field(default_factory=dict)
     retimed: Retimed = field(init=False)
 
@@ -195,15 +197,39 @@ def _classify(cells: Cells, findings: list[Diagnostic]) -> None:
             cells.linear.add(node.name)
         else:
             unknown.append(node)
+    _break_cycles(cells)
     if not unknown:
         return
     inner = ancestors(
-        cells.model.graph, [cells.units[n].node.inputs[0].source for n in cells.cell_of]
+        cells.model.graph,
+        [b.source for name in cells.cell_of for b in cells.units[name].node.inputs],
     )
     supported = ", ".join([*sorted(EMITTERS), "linear operators of domain snn"])
     for node in unknown:
         if node.name in inner or cells.units[node.name].opdef.flow is not Flow.SAME:
             findings.append(_unsupported(node, supported))
+
+
+def _break_cycles(cells: Cells) -> None:
+    """Give a cell to a node of each cycle of linear nodes."""
+    waiting = [cells.linear]
+    while waiting:
+        members = waiting.pop()
+        edges = {
+            name: [n for n in _sources(cells, name) if n in members] for name in sorted(members)
+        }
+        for component in strong_components(edges):
+            if len(component) == 1 and component[0] not in edges[component[0]]:
+                continue
+            name = max(component, key=lambda name: (len(_sources(cells, name)), name))
+            cells.relays.add(name)
+            cells.cell_of[name] = name
+            waiting.append(set(component) - {name})
+    cells.linear -= cells.relays
+
+
+def _sources(cells: Cells, name: str) -> list[str]:
+    return [producer(binding.source) for binding in cells.units[name].node.inputs]
 
 
 # Joining -------------------------------------------------------------------------------------
@@ -306,5 +332,6 @@ def _join_user(cells: Cells, joined: _Joined, node: Node, uses: Uses) -> None:
     if len(users) != 1:
         return
     user, binding = users[0]
-    if user.name in cells.cell_of and not binding.delay_steps and user.op not in POOLS:
+    collects = user.op in POOLS or user.name in cells.relays
+    if user.name in cells.cell_of and not binding.delay_steps and not collects:
         joined.merge(user.name, node.name)

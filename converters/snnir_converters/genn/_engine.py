@@ -6,10 +6,13 @@ import contextlib
 import hashlib
 import json
 import os
+import platform
+import shutil
 import sys
 import tempfile
 import threading
 import time
+import warnings
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,9 +21,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from snnir.errors import Diagnostic, RunError
+from snnir.errors import Diagnostic, RunError, SnnirWarning
 from snnir.passes.synapses import Convolution
-from snnir_converters.genn._cache import keep, private_folder, take
+from snnir_converters.genn._cache import keep, take
 from snnir_converters.genn._install import CPU, Installation, compiler_command
 from snnir_converters.genn._models import (
     CONVOLUTION_PARAMETERS,
@@ -74,12 +77,12 @@ class Engine:
         self.plan = plan
         self.settings = settings
         self._pygenn = installation.pygenn
-        self._folder = private_folder()
-        weakref.finalize(self, self._folder.cleanup)
         self._loaded: int | None = None
         started = time.perf_counter()
         self.model = self._describe()
-        self.cached = self._build(installation)
+        with contextlib.ExitStack() as undo:
+            self.cached = self._build(installation, undo)
+            undo.pop_all()
         self.build_seconds = time.perf_counter() - started
 
     # Describing ------------------------------------------------------------------------------
@@ -87,7 +90,12 @@ class Engine:
     def _describe(self) -> Any:
         """The PyGeNN model."""
         pygenn, settings = self._pygenn, self.settings
-        model = pygenn.GeNNModel(self.plan.precision, NAME, backend=settings.backend)
+        model = pygenn.GeNNModel(
+            self.plan.precision,
+            NAME,
+            backend=settings.backend,
+            time_precision="double",  # counts steps beyond 2**24
+        )
         model.dt = 1.0
         model.batch_size = settings.batch
         model.timing_enabled = settings.profile
@@ -170,21 +178,27 @@ class Engine:
 
     # Building --------------------------------------------------------------------------------
 
-    def _build(self, installation: Installation) -> bool:
+    def _build(self, installation: Installation, undo: contextlib.ExitStack) -> bool:
         """Generate and compile; whether a compiled model was there already."""
         compiler = compiler_command(self.settings.backend)
         key = self._key(installation, compiler)
-        code = Path(self._folder.name) / f"{NAME}_CODE"
-        cached = take(key, code)
-        before = _library_time(code)
-        with _building, _environment(build_environment(compiler)), _captured() as output:
-            try:
-                self.model.build(path_to_model=self._folder.name)
-            except Exception as error:
-                raise RunError(_build_failure(error, output())) from error
+        environment = build_environment(compiler)
+        try:
+            folder = Path(tempfile.mkdtemp(prefix="snnir-genn-"))
+            undo.callback(weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True))
+            code = folder / f"{NAME}_CODE"
+            cached = take(key, code)
+            before = _library_time(code)
+            with _building, _environment(environment), _captured() as output:
+                try:
+                    self.model.build(path_to_model=str(folder))
+                except Exception as error:
+                    raise RunError(_failure("building", error, output())) from error
+        except OSError as error:
+            raise RunError(_failure("building", error)) from error
         fresh = not cached or _library_time(code) != before
-        if fresh:
-            keep(key, code)
+        for finding in keep(key, code) if fresh else ():
+            warnings.warn(str(finding), SnnirWarning, stacklevel=4)
         return not fresh
 
     def _key(self, installation: Installation, compiler: Sequence[str]) -> str:
@@ -192,7 +206,7 @@ class Engine:
         plan, settings = self.plan, self.settings
         facts = {
             "pygenn": installation.version,
-            "python": sys.platform,
+            "platform": [sys.platform, platform.machine()],
             "compiler": [*compiler, *FLAGS],
             "backend": settings.backend,
             "batch": settings.batch,
@@ -239,11 +253,11 @@ class Engine:
         for (population, item), number in numbers.items():
             self._populations[population].set_dynamic_param_value(item, number)
         found = {
-            name: np.zeros((samples, length, self._size(place)), self.plan.dtype)
+            name: np.zeros((samples, length, self._size(place)), self._dtype(place))
             for name, place in series.items()
         }
         found |= {
-            name: np.zeros((samples, self._size(place)), self.plan.dtype)
+            name: np.zeros((samples, self._size(place)), self._dtype(place))
             for name, place in finals.items()
         }
         batch = self.settings.batch
@@ -270,6 +284,12 @@ class Engine:
     def _size(self, place: Place) -> int:
         return self.plan.populations[place.population].size
 
+    def _dtype(self, place: Place) -> np.dtype[Any]:
+        """Type of a variable's values, as the reference has it."""
+        code = self.plan.populations[place.population].code
+        real = code.variables[place.variable].type == "scalar"
+        return self.plan.dtype if real else np.dtype(np.int64)
+
     def _load(
         self, steps: int, tables: Mapping[Item, Array], sequences: Mapping[Item, Array]
     ) -> None:
@@ -278,6 +298,7 @@ class Engine:
             return
         if self._loaded is not None:
             self.model.unload()
+            self._loaded = None
         for population in self.plan.populations.values():
             group = self._populations[population.name]
             for name, values in population.tables.items():
@@ -288,7 +309,10 @@ class Engine:
             size = self.plan.populations[name].size
             room = np.zeros(self.settings.batch * steps * size, self.plan.dtype)
             self._populations[name].extra_global_params[item].set_init_values(room)
-        self.model.load(num_recording_timesteps=steps)
+        try:
+            self.model.load(num_recording_timesteps=steps)
+        except Exception as error:
+            raise RunError(_failure("loading", error)) from error
         self._loaded = steps
         for population in self.plan.populations.values():
             group = self._populations[population.name]
@@ -416,15 +440,17 @@ def _library_time(code: Path) -> int:
     return max((path.stat().st_mtime_ns for path in code.glob("librunner*")), default=0)
 
 
-def _build_failure(error: Exception, output: str) -> Diagnostic:
+def _failure(what: str, error: Exception, output: str = "") -> Diagnostic:
     hint = ""
-    if "No space left on device" in output or "No space left on device" in str(error):
+    if "No space left on device" in f"{output} {error}":
         hint = "free some space on the disk of the temporary folder (TMPDIR names another one)"
+    elif what == "loading":
+        hint = "there must be memory for it, and programs may have to be allowed in TMPDIR"
     return Diagnostic(
         "genn.build",
-        "building the model for GeNN",
+        f"{what} the model for GeNN",
         f"{type(error).__name__}: {error}",
-        "code that compiles",
+        "code that compiles and can be loaded",
         hint,
         output=output,
     )

@@ -42,7 +42,7 @@ class Installation:
         Raises:
             CapabilityError: If this PyGeNN does not have it.
         """
-        if wanted == "auto":
+        if wanted == "auto" and self.backends:
             return self.backends[0]
         if wanted not in self.backends:
             hint = (
@@ -130,7 +130,12 @@ def compiler_command(backend: str) -> list[str]:
     Raises:
         MissingDependency: If it or make is missing.
     """
-    command = shlex.split(os.environ.get("CXX", "")) or ["g++"]
+    given = os.environ.get("CXX", "")
+    try:
+        command = shlex.split(given) or ["g++"]
+    except ValueError as error:
+        finding = Diagnostic("genn.compiler", "CXX", f"{given!r}: {error}", "a command")
+        raise MissingDependency(finding) from None
     tools = {command[0]: "a C++ compiler (Debian and Ubuntu: apt install g++)"}
     tools["make"] = "make (Debian and Ubuntu: apt install make)"
     if backend == "cuda":

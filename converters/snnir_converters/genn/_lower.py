@@ -18,7 +18,7 @@ from snnir.passes.linear_map import LinearMap
 from snnir.passes.synapses import Convolution, as_convolution, linear_maps, offset
 from snnir.runtime.evaluate import bind
 from snnir_converters.genn._cells import IDENTITIES, INPUT, POOLS, Cells, Unit, divide
-from snnir_converters.genn._operators import EMITTERS, Writer, is_binary
+from snnir_converters.genn._operators import EMITTERS, Writer, is_binary, relay
 from snnir_converters.genn._plan import (
     Code,
     Connection,
@@ -158,6 +158,8 @@ class _Lowering:
             source = unit.node.inputs[0].source
         elif unit.node.op in POOLS:
             inputs = self._pool_inputs(population, retimed, prefix)
+        elif name in self.cells.relays:
+            inputs = {"x": self._add_terms(population, self._outcome(retimed), prefix) or "0.0"}
         else:
             inputs = self._port_inputs(population, retimed, prefix, outputs)
         writer = Writer(
@@ -172,7 +174,8 @@ class _Lowering:
             source=source,
             step=step,
         )
-        result = EMITTERS[unit.node.op](writer)
+        emit = relay if name in self.cells.relays else EMITTERS[unit.node.op]
+        result = emit(writer)
         code, lag = population.code, self.cells.retimed.lags[name]
         y = ""
         if result:
@@ -310,14 +313,18 @@ class _Lowering:
         elif cell is not None:
             found.arriving[cell, 0, 0] = ()
         else:
-            node = self.nodes[producer(value)]
-            for number, binding in enumerate(node.inputs):
-                self._add(found, self._applied(self._arriving(binding), node, number))
-            start = start_of(node)
-            added = self._offset(node)
-            if added is not None:
-                found.offsets.append((added, start))
+            found = self._outcome(self.nodes[producer(value)])
         self._sums[value] = found
+        return found
+
+    def _outcome(self, node: Node) -> Sum:
+        """What a linear node makes of its inputs."""
+        found = Sum()
+        for number, binding in enumerate(node.inputs):
+            self._add(found, self._applied(self._arriving(binding), node, number))
+        added = self._offset(node)
+        if added is not None:
+            found.offsets.append((added, start_of(node)))
         return found
 
     def _applied(self, terms: Sum, node: Node, number: int) -> Sum:
@@ -383,7 +390,9 @@ class _Lowering:
     def _node_maps(self, node: Node) -> list[LinearMap]:
         if node.name not in self._maps:
             unit = self.cells.units[node.name]
-            self._maps[node.name] = linear_maps(unit.node, unit.opdef, *self._shapes(node))
+            self._maps[node.name] = linear_maps(
+                unit.node, unit.opdef, *self._shapes(node), dtype=self.plan.dtype
+            )
         return self._maps[node.name]
 
     def _shapes(self, node: Node) -> tuple[dict[str, list[tuple[int, ...]]], tuple[int, ...]]:
@@ -394,7 +403,8 @@ class _Lowering:
 
     def _offset(self, node: Node) -> Array | None:
         unit = self.cells.units[node.name]
-        return offset(unit.node, unit.opdef, self.cells.shape(node.values()[0]))
+        shape = self.cells.shape(node.values()[0])
+        return offset(unit.node, unit.opdef, shape, self.plan.dtype)
 
     def _map(self, chain: Chain, size: int) -> LinearMap:
         found = LinearMap.identity(size)
@@ -427,7 +437,7 @@ class _Lowering:
         last, shape = units[-1], self._input_shape(units[-1])
         if last.node.op == "snn.Dense" and len(units) == len(shape) == 1:
             return Dense(last.parameters["weight"])
-        found = as_convolution(last.node, last.opdef, shape)
+        found = as_convolution(last.node, last.opdef, shape, self.plan.dtype)
         if found is None or len(units) == 1:
             return found
         return found.of_pooled(units[0].node, units[0].opdef, self._input_shape(units[0]))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from math import inf, isfinite
 from typing import Any, Final
 
 import numpy as np
@@ -37,7 +38,7 @@ class Writer:
         inputs: What arrives at each port, as an expression.
         source: Value of the original graph that an encoder encodes.
         step: Expression for the step, from the node's start.
-        initial: Statements for the population's first step.
+        initial: Statements for every step up to the node's first.
         body: Statements for every step.
         states: Names of variables by name of state.
     """
@@ -99,7 +100,7 @@ class Writer:
         return full
 
     def state(self, name: str, initial: str, kind: str = "scalar") -> str:
-        """A state variable, set in the first step."""
+        """A state variable; it has its initial value until the node starts."""
         full = f"{self.prefix}_{name}"
         self.code.variables[full] = Variable(full, kind)
         self.initial.append(f"{full} = {initial};")
@@ -326,14 +327,20 @@ def _scale(w: Writer) -> str:
     return w.local("y", f"{w.inputs['x']} * {w.number('scale')}")
 
 
+def relay(w: Writer) -> str:
+    """Code of a linear node that carries a value from step to step: what arrives is its result."""
+    return w.local("y", w.inputs["x"])
+
+
 def _decode(
-    accumulate: Callable[[Writer, str, str], str], initial: str = "0.0"
+    accumulate: Callable[[Writer, str, str], str], initial: float = 0.0
 ) -> Callable[[Writer], str]:
     """A decoder: one sum over the steps of its window; the answer is computed from it."""
 
     def emit(w: Writer) -> str:
         x = w.inputs["x"]
-        total = w.state("sum", initial)
+        first = literal(initial) if isfinite(initial) else w.shared("first", initial, "scalar")
+        total = w.state("sum", first)
         start, stop = f"{w.prefix}_start", f"{w.prefix}_stop"
         for name, kind in ((start, Fed.START), (stop, Fed.STOP)):
             w.code.parameters[name] = "int"
@@ -366,10 +373,6 @@ def _sign(w: Writer, total: str, x: str) -> str:
 def _first(w: Writer, total: str, x: str) -> str:
     time = f"(scalar)({w.step} - {w.prefix}_start)"
     return f"({total} < 0.0 && {x} != 0.0) ? {time} : {total}"
-
-
-def _largest(w: Writer, total: str, x: str) -> str:
-    return f"({w.step} == {w.prefix}_start) ? {x} : fmax({total}, {x})"
 
 
 def _max_pool(w: Writer) -> str:
@@ -429,9 +432,9 @@ EMITTERS: Final[Mapping[str, Emitter]] = {
     "snn.FinalPotential": _decode(lambda w, total, x: x),
     "snn.SumPotential": _decode(lambda w, total, x: f"{total} + {x}"),
     "snn.MeanPotential": _decode(lambda w, total, x: f"{total} + {x}"),
-    "snn.MaxPotential": _decode(_largest),
+    "snn.MaxPotential": _decode(lambda w, total, x: f"fmax({total}, {x})", -inf),
     "snn.ExponentialPotential": _decode(_weighted),
-    "snn.FirstSpikeTime": _decode(_first, "-1.0"),
+    "snn.FirstSpikeTime": _decode(_first, -1.0),
     "snn.MaxPool1D": _max_pool,
     "snn.MaxPool2D": _max_pool,
 }

@@ -17,18 +17,17 @@ import numpy.typing as npt
 from snnir.check import check
 from snnir.errors import CapabilityError, Diagnostic, ModelError, RunError, raise_errors
 from snnir.infer import infer
-from snnir.ir.graph import Graph, GraphInput, GraphOutput, Node
 from snnir.ir.model import Model
 from snnir.ir.traversal import producer
 from snnir.runtime.backend import (
     Inputs,
     Recording,
     check_inputs,
-    find_backend,
     named_inputs,
     resolve_record,
     state_names,
 )
+from snnir.runtime.partial import needed_nodes, run_part
 from snnir_converters._hdf5 import write_hdf5
 from snnir_converters.lava._process import require_lava, run_job
 from snnir_converters.lava._worker import Job
@@ -123,7 +122,7 @@ class LavaPrepared:
         started = time.monotonic()
         found = self._run_chip(self._entry(arrays, steps), sorted(chip))
         seconds = time.monotonic() - started
-        found.update(self._run_host(sorted(host), {**arrays, **found}, steps))
+        found.update(self._run_host(host, {**arrays, **found}, steps))
         return Recording(
             outputs={output.name: found[output.value] for output in graph.outputs},
             recorded={name: found[wanted[name]] for name in record},
@@ -146,68 +145,22 @@ class LavaPrepared:
         if findings:
             raise RunError(findings)
         host = wanted - chip
-        nodes = self._host_nodes(host)
-        needed = {
-            b.source for node in nodes for b in node.inputs if producer(b.source) in self._chip
-        }
+        nodes = needed_nodes(self._model.graph, host, self._records)
+        needed = {b.source for node in nodes for b in node.inputs if b.source in self._records}
         return chip | needed, host
-
-    def _host_nodes(self, wanted: set[str]) -> list[Node]:
-        """Nodes of the host that values depend on, in the graph's order."""
-        nodes = self._model.graph.nodes
-        found: set[str] = set()
-        waiting = [producer(name) for name in wanted]
-        while waiting:
-            name = waiting.pop()
-            if name in nodes and name not in found and name not in self._chip:
-                found.add(name)
-                waiting += [producer(binding.source) for binding in nodes[name].inputs]
-        return [node for name, node in nodes.items() if name in found]
 
     def _entry(self, arrays: Mapping[str, Array], steps: int) -> Array:
         """What the chip is fed: (samples, steps, features)."""
         entry = self._chain.entry
         if entry in arrays:
             return arrays[entry]
-        return self._run_host([entry], arrays, steps)[entry]
+        return self._run_host({entry}, arrays, steps)[entry]
 
     def _run_host(
-        self, wanted: Sequence[str], values: Mapping[str, Array], steps: int
+        self, wanted: set[str], known: Mapping[str, Array], steps: int
     ) -> dict[str, Array]:
-        """Values and states of the host's nodes, by the reference.
-
-        Args:
-            wanted: Their names.
-            values: Graph inputs, and values that neurons of the chip have sent.
-            steps: Presentation length.
-        """
-        if not wanted:
-            return {}
-        nodes = self._host_nodes(set(wanted))
-        used = {b.source for node in nodes for b in node.inputs} | set(wanted)
-        sent = {value: f"chip{i}" for i, value in enumerate(sorted(used & set(self._records)))}
-        graph = Graph(self._model.graph.name)
-        graph.inputs = [entry for entry in self._model.graph.inputs if entry.name in used]
-        graph.inputs += [GraphInput(name, self._types[value]) for value, name in sent.items()]
-        for node in nodes:
-            bindings = [b._replace(source=sent.get(b.source, b.source)) for b in node.inputs]
-            graph.nodes[node.name] = Node(
-                node.name,
-                node.op,
-                bindings,
-                node.outputs,
-                node.attributes,
-                node.parameters,
-                node.output_types,
-                node.source,
-            )
-        ends = [node.values()[0] for node in nodes] or [entry.name for entry in graph.inputs]
-        graph.outputs = [GraphOutput(f"end{i}", value) for i, value in enumerate(ends)]
-        model = Model(graph=graph, opsets=self._model.opsets, time=self._model.time)
-        fed = {entry.name: values[entry.name] for entry in graph.inputs if entry.name in values}
-        fed.update({name: values[value] for value, name in sent.items()})
-        recording = find_backend("reference").prepare(model).run(fed, steps=steps, record=wanted)
-        return {name: recording[name] for name in wanted}
+        """Values and states of the host's nodes."""
+        return run_part(self._model, self._types, sorted(wanted), known, steps=steps)
 
     def _run_chip(self, inputs: Array, wanted: Sequence[str]) -> dict[str, Array]:
         """What Lava records, each (samples, steps, features)."""

@@ -1,0 +1,445 @@
+"""What has to be there before GeNN runs, the cache, and what is caught. None needs PyGeNN."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from snnir.errors import CapabilityError, Diagnostic, MissingDependency, RunError, SnnirWarning
+from snnir_converters.genn import _cache
+from snnir_converters.genn._cache import FOLDER_VARIABLE, cache_folder, keep, take
+from snnir_converters.genn._engine import Engine, Settings, _captured, _environment
+from snnir_converters.genn._install import CPU, check_version, compiler_command, require_pygenn
+from snnir_converters.genn._lower import lower
+from tests.converters.genn.code_cases import small
+from tests.converters.genn.tools import (
+    fake_pygenn,
+    installation,
+    installed,
+    programs,
+    runs_the_compiler,
+)
+
+
+def refused(call: Callable[[], object], error: Any = MissingDependency) -> tuple[Diagnostic, ...]:
+    with pytest.raises(error) as caught:
+        call()
+    diagnostics: tuple[Diagnostic, ...] = caught.value.diagnostics
+    return diagnostics
+
+
+# PyGeNN ------------------------------------------------------------------------------------------
+
+
+def test_without_pygenn_it_says_where_to_get_it() -> None:
+    with installed(None):
+        (finding,) = refused(require_pygenn)
+    assert finding.code == "genn.missing" and "genn-team.github.io" in finding.remedy
+
+
+@pytest.mark.parametrize("version", ["4.9.0", "5.2.9", "6.0.0", "6.0.0b1", "unknown", "", "5"])
+def test_releases_that_are_not_supported(version: str) -> None:
+    with installed(fake_pygenn(version=version)):
+        (finding,) = refused(require_pygenn)
+    assert finding.code == "genn.version" and finding.found == f"version {version}"
+    assert "5.3" in finding.allowed
+
+
+@pytest.mark.parametrize("version", ["5.3.0", "5.4.0", "5.10", "5.99.1.dev3"])
+def test_releases_that_are(version: str) -> None:
+    check_version(version)
+    with installed(fake_pygenn(version=version)):
+        assert require_pygenn().version == version
+
+
+def test_a_build_that_makes_floats_of_integers() -> None:
+    with installed(fake_pygenn(integers=float)):
+        (finding,) = refused(require_pygenn)
+    assert finding.code == "genn.defect" and "3.0" in finding.found
+    assert "pybind11" in finding.remedy and "762" in finding.remedy
+
+
+# Backends ----------------------------------------------------------------------------------------
+
+
+def choose(wanted: str, *backends: str) -> str:
+    with installed(fake_pygenn(backends=backends)):
+        return require_pygenn().choose(wanted)
+
+
+def test_auto_is_the_fastest_that_is_there() -> None:
+    assert choose("auto", CPU) == CPU
+    assert choose("auto", CPU, "hip") == "hip"
+    assert choose("auto", CPU, "hip", "cuda") == "cuda"
+    assert choose(CPU, CPU, "cuda") == CPU
+
+
+@pytest.mark.parametrize("wanted", ["cuda", "hip", "fpga"])
+def test_a_backend_that_is_not_there(wanted: str) -> None:
+    (finding,) = refused(lambda: choose(wanted, CPU), CapabilityError)
+    assert finding.code == "genn.backend" and wanted in finding.found
+    assert finding.allowed == f"auto, {CPU}" and "driver" in finding.remedy
+
+
+def test_a_pygenn_without_any_backend() -> None:
+    (finding,) = refused(lambda: choose("auto"), CapabilityError)
+    assert finding.code == "genn.backend"
+
+
+# Programs ----------------------------------------------------------------------------------------
+
+
+def test_all_programs_that_are_missing_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    monkeypatch.delenv("CUDA_PATH", raising=False)
+    found = [d.found for d in refused(lambda: compiler_command(CPU))]
+    assert found == ["no 'g++'", "no 'make'"]
+    found = [d.found for d in refused(lambda: compiler_command("cuda"))]
+    assert len(found) == 3 and "nvcc" in found[2]
+
+
+def test_what_to_install_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", programs(tmp_path / "bin", gpp=""))
+    monkeypatch.delenv("CXX", raising=False)
+    (finding,) = refused(lambda: compiler_command(CPU))
+    assert finding.found == "no 'make'" and "apt install make" in finding.remedy
+
+
+def test_cxx_names_another_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", programs(tmp_path / "bin", clang="", make=""))
+    monkeypatch.setenv("CXX", "clang -m64")
+    assert compiler_command(CPU) == ["clang", "-m64"]
+    monkeypatch.setenv("CXX", "icc")
+    (finding,) = refused(lambda: compiler_command(CPU))
+    assert finding.found == "no 'icc'"
+
+
+# Building ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tools(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Puts a compiler with this text in the place of the true one; the cache is empty."""
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "cache"))
+    monkeypatch.delenv("CXX", raising=False)
+
+    def set_up(compiler: str) -> None:
+        monkeypatch.setenv("PATH", programs(tmp_path / "bin", gpp=compiler, make=""))
+
+    return set_up
+
+
+def build(build: Any = runs_the_compiler) -> Engine:
+    plan, _ = lower(small())
+    return Engine(plan, installation(fake_pygenn(build=build)), Settings(CPU))
+
+
+LIBRARY = "echo library > librunner.so"
+
+
+def test_all_that_the_compiler_said_is_in_the_error(
+    tools: Callable[[str], None], capfd: pytest.CaptureFixture[str]
+) -> None:
+    tools(
+        "echo to stdout; i=0; while [ $i -lt 2000 ]; do echo line $i >&2; i=$((i+1)); done; exit 2"
+    )
+    (finding,) = refused(build, RunError)
+    assert finding.code == "genn.build" and "CalledProcessError" in finding.found
+    lines = finding.output.splitlines()
+    assert lines == ["to stdout", *(f"line {number}" for number in range(2000))]
+    assert "line 1999" in str(finding)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_the_flags_keep_rounding_as_it_is_written(tools: Callable[[str], None]) -> None:
+    tools('echo "$@"; exit 1')
+    (finding,) = refused(build, RunError)
+    assert "-ffp-contract=off" in finding.output and "-ffast-math" not in finding.output
+
+
+@pytest.mark.parametrize("how", ["compiler", "folder", "generator"])
+def test_a_full_disk(
+    how: str, tools: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    tools("echo 'cc1plus: error: No space left on device' >&2; exit 1")
+    if how == "folder":
+        monkeypatch.setattr(tempfile, "mkdtemp", full)
+    (finding,) = refused(lambda: build(full if how == "generator" else runs_the_compiler), RunError)
+    assert finding.code == "genn.build" and "TMPDIR" in finding.remedy
+
+
+def test_a_library_that_cannot_be_loaded(tools: Callable[[str], None]) -> None:
+    tools(LIBRARY)
+    engine = build()
+    engine.model.load.side_effect = RuntimeError("failed to map segment from shared object")
+    for _ in range(2):
+        (finding,) = refused(
+            lambda: engine.run(
+                samples=1,
+                steps=1,
+                length=1,
+                **{name: {} for name in ("numbers", "tables", "statics", "sequences")},
+                series={},
+                finals={},
+            ),
+            RunError,
+        )
+        assert finding.code == "genn.build" and "map segment" in finding.found
+
+
+def test_nothing_stays_in_the_temporary_folder(
+    tools: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "temporary"
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    tools(LIBRARY)
+    engine = build()
+    assert len(list(place.iterdir())) == 1
+    del engine
+    assert list(place.iterdir()) == []
+    tools_that_fail = programs(tmp_path / "failing", gpp="exit 1", make="")
+    monkeypatch.setenv("PATH", tools_that_fail)
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "another"))
+    refused(build, RunError)
+    assert list(place.iterdir()) == []
+
+
+# What a structure is -----------------------------------------------------------------------------
+
+
+def test_what_was_built_is_not_built_again(tools: Callable[[str], None]) -> None:
+    tools(LIBRARY)
+    assert not build().cached
+    assert build(lambda path_to_model: None).cached
+
+
+def test_a_library_that_was_made_again_is_kept(tools: Callable[[str], None]) -> None:
+    tools(LIBRARY)
+    build()
+
+    def builds_again(path_to_model: str) -> None:
+        library = Path(path_to_model) / "snnir_CODE" / "librunner.so"
+        library.write_text("another", "utf-8")
+        os.utime(library, (2e9, 2e9))
+
+    assert not build(builds_again).cached
+    assert build(lambda path_to_model: None).cached
+
+
+def test_a_cache_that_cannot_be_written_to_warns(
+    tools: Callable[[str], None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    tools(LIBRARY)
+    (tmp_path / "file").write_text("not a folder", "utf-8")
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "file"))
+    with pytest.warns(SnnirWarning, match=r"genn\.cache.*SNNIR_CACHE_DIR"):
+        engine = build()
+    assert not engine.cached
+
+
+# The cache ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "cache"))
+    return cache_folder()
+
+
+@pytest.fixture
+def code(tmp_path: Path) -> Path:
+    """A folder as GeNN makes it."""
+    folder = tmp_path / "snnir_CODE"
+    (folder / "more").mkdir(parents=True)
+    (folder / "librunner.so").write_bytes(b"library")
+    (folder / "more" / "neurons.cc").write_bytes(b"source")
+    return folder
+
+
+def test_the_folder_is_the_user_s_unless_a_variable_names_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv(FOLDER_VARIABLE, raising=False)
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "snnir" / "genn"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache" / "snnir" / "genn"
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert cache_folder() == tmp_path / "Library" / "Caches" / "snnir" / "genn"
+
+
+def test_what_is_kept_can_be_taken(cache: Path, code: Path, tmp_path: Path) -> None:
+    target = tmp_path / "target"
+    assert not take("key", target) and not target.exists()
+    os.utime(code / "librunner.so", (1e9, 1e9))
+    assert keep("key", code) == []
+    assert take("key", target)
+    assert (target / "more" / "neurons.cc").read_bytes() == b"source"
+    assert (target / "librunner.so").stat().st_mtime == 1e9  # make looks at it
+    assert not take("other", tmp_path / "nothing")
+
+
+def test_what_is_kept_later_takes_the_place(cache: Path, code: Path, tmp_path: Path) -> None:
+    keep("key", code)
+    (code / "librunner.so").write_bytes(b"newer")
+    (code / "more" / "neurons.cc").unlink()
+    assert keep("key", code) == []
+    assert take("key", tmp_path / "target")
+    assert (tmp_path / "target" / "librunner.so").read_bytes() == b"newer"
+    assert list((tmp_path / "target" / "more").iterdir()) == []
+    assert os.listdir(cache) == ["key"]
+
+
+def _cut(entry: Path) -> None:
+    (entry / "code" / "librunner.so").write_bytes(b"lib")
+
+
+def _flip(entry: Path) -> None:
+    (entry / "code" / "librunner.so").write_bytes(b"librarY")
+
+
+def _lose_a_file(entry: Path) -> None:
+    (entry / "code" / "more" / "neurons.cc").unlink()
+
+
+def _lose_the_digest(entry: Path) -> None:
+    (entry / "digest").unlink()
+
+
+def _move(entry: Path) -> None:
+    (entry / "code" / "librunner.so").rename(entry / "code" / "other.so")
+
+
+@pytest.mark.parametrize("damage", [_cut, _flip, _lose_a_file, _lose_the_digest, _move])
+def test_a_damaged_entry_is_none(
+    damage: Callable[[Path], object], cache: Path, code: Path, tmp_path: Path
+) -> None:
+    keep("key", code)
+    damage(cache / "key")
+    assert not take("key", tmp_path / "target") and not (tmp_path / "target").exists()
+    assert keep("key", code) == [] and take("key", tmp_path / "target")
+
+
+def test_a_folder_that_is_read_only_is_a_finding(
+    cache: Path, code: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache.mkdir(parents=True)
+    cache.chmod(0o500)
+    if os.access(cache, os.W_OK):  # the superuser may write anywhere
+
+        def refuse(*_: Any, **__: Any) -> Any:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+        monkeypatch.setattr(_cache.shutil, "copytree", refuse)
+    (finding,) = keep("key", code)
+    cache.chmod(0o700)
+    assert finding.code == "genn.cache" and "Permission denied" in finding.found
+    assert str(cache) in finding.where and os.listdir(cache) == []
+
+
+def test_an_entry_that_cannot_be_finished_leaves_the_old_one(
+    cache: Path, code: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keep("key", code)
+
+    def full(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(_cache, "_digest", full)
+        (finding,) = keep("key", code)
+    assert "No space" in finding.found
+    assert take("key", tmp_path / "target") and os.listdir(cache) == ["key"]
+
+
+def test_many_writers_and_readers_at_once(cache: Path, code: Path, tmp_path: Path) -> None:
+    failures: list[Any] = []
+    taken: list[bool] = []
+
+    def work(number: int) -> None:
+        for turn in range(10):
+            failures.extend(keep("key", code))
+            target = tmp_path / f"target-{number}-{turn}"
+            if take("key", target):
+                taken.append((target / "librunner.so").read_bytes() == b"library")
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == [] and taken and all(taken)
+    assert os.listdir(cache) == ["key"] and take("key", tmp_path / "last")
+
+
+# Printing ----------------------------------------------------------------------------------------
+
+
+def test_what_is_printed_is_caught_even_from_other_processes(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    before = [os.fstat(number).st_ino for number in (1, 2)]
+    with _captured() as output:
+        print("from Python", flush=True)
+        program = "import sys; print('from a child'); print('as an error', file=sys.stderr)"
+        subprocess.run([sys.executable, "-c", program], check=True)
+        os.write(2, b"\xff from C\n")
+        text = output()
+    assert [os.fstat(number).st_ino for number in (1, 2)] == before
+    assert "from a child" in text and "as an error" in text and "� from C" in text
+    os.write(1, b"afterwards")
+    out, error = capfd.readouterr()
+    assert "afterwards" in out and "child" not in out and error == ""
+
+
+def test_descriptors_come_back_after_an_error() -> None:
+    before = [os.fstat(number).st_ino for number in (1, 2)]
+    with pytest.raises(KeyboardInterrupt), _captured():
+        raise KeyboardInterrupt
+    assert [os.fstat(number).st_ino for number in (1, 2)] == before
+
+
+def test_no_descriptor_is_lost() -> None:
+    with _captured():
+        pass
+    first = os.dup(1)
+    os.close(first)
+    for _ in range(5):
+        with _captured():
+            pass
+    last = os.dup(1)
+    os.close(last)
+    assert first == last
+
+
+def test_the_environment_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "clang")
+    monkeypatch.delenv("NVCC_APPEND_FLAGS", raising=False)
+    with pytest.raises(RuntimeError), _environment({"CXX": "g++", "NVCC_APPEND_FLAGS": "x"}):
+        assert os.environ["CXX"] == "g++"
+        raise RuntimeError
+    assert os.environ["CXX"] == "clang" and "NVCC_APPEND_FLAGS" not in os.environ
+
+
+def test_nothing_warns_when_an_engine_goes(tools: Callable[[str], None]) -> None:
+    tools(LIBRARY)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        build()
