@@ -1,7 +1,7 @@
 """Plugins by entry point. Listing them imports nothing; each is imported when it is needed.
 
 Groups: ``snnir.ops`` (operator sets: an iterable of ``OpDef``, named after its domain),
-``snnir.backends``, ``snnir.frontends`` and ``snnir.targets``.
+``snnir.backends``, ``snnir.frontends``, ``snnir.targets`` and ``snnir.trainers``.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from snnir.errors import Diagnostic, MissingDependency, PluginError
 
-KINDS: Final = ("ops", "backends", "frontends", "targets")
+KINDS: Final = ("ops", "backends", "frontends", "targets", "trainers")
 
 
 @cache

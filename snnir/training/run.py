@@ -1,0 +1,413 @@
+"""The training run: from a model and data to a trained model and a report."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import os
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from snnir.errors import (
+    CapabilityError,
+    Diagnostic,
+    ModelError,
+    RunError,
+    SnnirWarning,
+    raise_errors,
+)
+from snnir.infer import Types, infer
+from snnir.ir.digest import digest
+from snnir.ir.graph import Node
+from snnir.ir.model import Model
+from snnir.ir.tensor import Tensor
+from snnir.ir.traversal import producer
+from snnir.training import checkpoint
+from snnir.training.data import (
+    Array,
+    Events,
+    Samples,
+    SpikeEvents,
+    check_events,
+    check_targets,
+    raise_findings,
+)
+from snnir.training.report import Epoch, TrainReport
+from snnir.training.settings import TrainSettings
+from snnir.training.trainer import Parameters, Session, Trainer, find_trainer
+
+Given = SpikeEvents | npt.ArrayLike
+Augment = Callable[[Samples, np.random.Generator], Samples]
+"""Changes samples before an epoch; must return as many."""
+
+_STOCHASTIC: Final = "PoissonEncoder"
+_CHUNK: Final = 256
+
+
+@dataclasses.dataclass
+class Watch:
+    """Called while a run is under way; each does nothing by default.
+
+    Attributes:
+        batch: Number of samples done in this epoch, and of all.
+        epoch: Results of an epoch, after its checkpoint is written.
+    """
+
+    batch: Callable[[int, int], None] = lambda done, total: None
+    epoch: Callable[[Epoch], None] = lambda epoch: None
+
+
+def train(
+    model: Model,
+    data: Given | Mapping[str, Given],
+    labels: npt.ArrayLike | None = None,
+    *,
+    settings: TrainSettings | None = None,
+    validation: tuple[Given | Mapping[str, Given], npt.ArrayLike] | None = None,
+    augment: Augment | None = None,
+    checkpoints: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    watch: Watch | None = None,
+    **options: Any,
+) -> tuple[Model, TrainReport]:
+    """Train a spiking network.
+
+    Args:
+        model: The network; not modified.
+        data: Samples for each graph input by name, or of the only input: events
+            (:class:`~snnir.training.data.SpikeEvents`), an array (samples, steps, features...) of
+            zeros and ones, or what the input's encoder takes.
+        labels: Class of each sample, or the wanted values of shape (samples, steps, features...)
+            for a mean square error. By default those that ``data`` carries.
+        settings: How to train.
+        validation: Samples and labels to validate on; by default the part of ``data`` that the
+            settings say.
+        augment: Changes the training samples before each epoch; given a generator that depends
+            on seed and epoch only.
+        checkpoints: Folder for a checkpoint after each epoch.
+        resume: Go on from the newest checkpoint there, if there is one. The result is that of a
+            run without interruption, to the bit.
+        watch: Called while the run is under way.
+        options: Fields of :class:`TrainSettings`, which change ``settings``.
+
+    Returns:
+        The trained network, and what was done.
+
+    Raises:
+        ModelError: If the model is not valid.
+        RunError: If settings or data do not fit: with all findings.
+        CapabilityError: If the network cannot be trained so: with all findings, before
+            anything is compiled.
+        PluginError: If there is no such method, or a package is missing.
+        FormatError: If the checkpoint is of another run.
+        FileError: If a checkpoint cannot be written.
+
+    Warns:
+        SnnirWarning: Of what is said without refusing.
+    """
+    known = {entry.name for entry in dataclasses.fields(TrainSettings)}
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise RunError(
+            Diagnostic("train.setting", "settings", ", ".join(map(repr, unknown)),
+                       ", ".join(sorted(known)))
+        )
+    settings = dataclasses.replace(settings or TrainSettings(), **options)
+    raise_errors(settings.check(), RunError)
+    trainer = find_trainer(settings.method)
+    steps = settings.steps or model.time.steps
+    model = dataclasses.replace(model, time=dataclasses.replace(model.time, steps=steps))
+    findings = trainer.check(model, settings)
+    raise_errors(findings, CapabilityError)
+    report = TrainReport(findings=[f for f in findings if f.severity == "warning"])
+    samples, held_out = _samples(model, trainer, settings, data, labels, validation)
+    if model.examples:
+        report.findings.append(
+            Diagnostic("train.examples", "model", ", ".join(map(repr, model.examples)),
+                       "examples of the trained network")
+        )
+    for finding in report.findings:
+        warnings.warn(str(finding), SnnirWarning, stacklevel=2)
+    identity = {
+        "model": digest(model),
+        "data": samples.digest(),
+        "validation": held_out.digest() if held_out else "none",
+        "settings": _resumable(settings),
+    }
+    folder = None if checkpoints is None else Path(checkpoints)
+    start = checkpoint.read_latest(folder, identity) if folder is not None and resume else None
+    with trainer.open(model, settings, samples, held_out) as session:
+        best = _run(session, settings, samples, held_out, augment, folder, start, identity,
+                    watch or Watch(), report)
+        report.details = session.details()
+    report.provenance = {
+        "training.method": settings.method,
+        "training.settings": settings.text(),
+        "training.seed": str(settings.seed),
+        "training.epochs": str(report.returned),
+        "training.samples": str(len(samples)),
+        "training.data.sha256": identity["data"],
+        "training.model.digest": identity["model"],
+        "training.versions": json.dumps(trainer.versions(), sort_keys=True),
+    }
+    return with_parameters(model, best, report.provenance), report
+
+
+def _resumable(settings: TrainSettings) -> str:
+    """The settings that the weights after an epoch depend on."""
+    fields: dict[str, Any] = {"patience": None, "keep_best": True, "kernel_profiling": False}
+    if settings.schedule != "cosine":
+        fields["epochs"] = 1
+    return dataclasses.replace(settings, **fields).text()
+
+
+def _run(
+    session: Session,
+    settings: TrainSettings,
+    samples: Samples,
+    held_out: Samples | None,
+    augment: Augment | None,
+    folder: Path | None,
+    start: checkpoint.Checkpoint | None,
+    identity: Mapping[str, str],
+    watch: Watch,
+    report: TrainReport,
+) -> Parameters:
+    """Run the epochs; returns the trained values."""
+    best: Parameters = {}
+    if start is not None:
+        session.restore(start.state)
+        report.history = [Epoch(**entry) for entry in start.history]
+        report.resumed_from = start.epochs
+        best = start.best
+    keeps = settings.keep_best and held_out is not None
+    leader = max(report.history, key=lambda each: each.merit, default=None)
+    for number in range(len(report.history), settings.epochs):
+        if _is_over(report.history, leader, settings):
+            break
+        began = time.monotonic()
+        rng = np.random.default_rng([settings.seed, number])
+        order = rng.permutation(len(samples)) if settings.shuffle else np.arange(len(samples))
+        given = samples if augment is None else augment(samples, rng)
+        if len(given) != len(samples):
+            raise RunError(
+                Diagnostic("train.data", "augmentation", f"{len(given)} samples", f"{len(samples)}")
+            )
+        rate = settings.rate(number)
+        score = session.train(given, order, number, rate, watch.batch)
+        checked = None if held_out is None else session.evaluate(held_out, watch.batch)
+        epoch = Epoch(
+            number + 1,
+            rate,
+            score.loss,
+            score.accuracy,
+            checked.loss if checked else None,
+            checked.accuracy if checked else None,
+            time.monotonic() - began,
+        )
+        _require_finite(session.parameters(), epoch)
+        report.history.append(epoch)
+        if leader is None or epoch.merit > leader.merit:
+            leader = epoch
+            if keeps:
+                best = dict(session.parameters())
+        if folder is not None:
+            checkpoint.write(
+                folder,
+                checkpoint.Checkpoint(
+                    number + 1,
+                    identity,
+                    [dataclasses.asdict(each) for each in report.history],
+                    session.state(),
+                    best if keeps else {},
+                ),
+            )
+        watch.epoch(epoch)
+    report.stopped_early = len(report.history) < settings.epochs
+    if keeps and best and leader is not None:
+        report.returned = leader.epoch
+        return best
+    report.returned = len(report.history)
+    return session.parameters()
+
+
+def _is_over(history: list[Epoch], leader: Epoch | None, settings: TrainSettings) -> bool:
+    if settings.patience is None or leader is None:
+        return False
+    return len(history) - leader.epoch >= settings.patience
+
+
+def _require_finite(parameters: Parameters, epoch: Epoch) -> None:
+    findings = [
+        Diagnostic("train.diverged", f"node '{node}', parameter '{name}'",
+                   f"NaN or infinite numbers after epoch {epoch.epoch}", "finite numbers")
+        for (node, name), values in parameters.items()
+        if not np.all(np.isfinite(values))
+    ]
+    raise_errors(findings, RunError)
+
+
+def with_parameters(model: Model, parameters: Parameters, metadata: Mapping[str, str]) -> Model:
+    """A copy of a model with other values, without stored examples.
+
+    Args:
+        model: The model; not modified.
+        parameters: New values by node and parameter.
+        metadata: Entries to add.
+    """
+    graph = copy.copy(model.graph)
+    graph.nodes = dict(graph.nodes)
+    for (name, parameter), values in parameters.items():
+        node: Node = copy.copy(graph.nodes[name])
+        node.parameters = {**node.parameters, parameter: Tensor.from_array(values)}
+        graph.nodes[name] = node
+    return dataclasses.replace(
+        model, graph=graph, examples={}, metadata={**model.metadata, **metadata}
+    )
+
+
+# Data ------------------------------------------------------------------------------------------
+
+
+def _samples(
+    model: Model,
+    trainer: Trainer,
+    settings: TrainSettings,
+    data: Given | Mapping[str, Given],
+    labels: npt.ArrayLike | None,
+    validation: tuple[Given | Mapping[str, Given], npt.ArrayLike] | None,
+) -> tuple[Samples, Samples | None]:
+    if validation is not None and settings.validation:
+        raise RunError(
+            Diagnostic("train.setting", "setting 'validation'", f"{settings.validation:g}, and "
+                       "samples to validate on", "one of the two")
+        )
+    if labels is None:
+        labels = getattr(data, "labels", None)
+    if labels is None:
+        raise RunError(Diagnostic("train.data", "labels", "none", "one for each sample"))
+    types = infer(model)
+    samples = read_samples(model, trainer, settings, types, data, labels)
+    if validation is None:
+        first, second = samples.split(settings.validation)
+        if not len(first):
+            raise RunError(
+                Diagnostic("train.data", "samples", "none beside those for validation", "some")
+            )
+        return first, second
+    return samples, read_samples(model, trainer, settings, types, *validation)
+
+
+def read_samples(
+    model: Model,
+    trainer: Trainer,
+    settings: TrainSettings,
+    types: Types,
+    data: Given | Mapping[str, Given],
+    labels: npt.ArrayLike,
+) -> Samples:
+    """Samples as a trainer takes them: encoders have run, everything is in range.
+
+    Raises:
+        RunError: With everything that does not fit.
+    """
+    wanted = trainer.inputs(model)
+    if not isinstance(data, Mapping):
+        if len(wanted) != 1:
+            raise RunError(
+                Diagnostic("train.data", "inputs", "one without a name", ", ".join(wanted))
+            )
+        data = {next(iter(wanted)): data}
+    if set(data) != set(wanted):
+        raise RunError(
+            Diagnostic("train.data", "inputs", ", ".join(map(str, data)), ", ".join(wanted))
+        )
+    inputs: dict[str, Events] = {}
+    findings: list[Diagnostic] = []
+    for name, value in wanted.items():
+        shape = types[value].shape
+        neurons = int(np.prod([int(size) for size in shape], dtype=np.int64))
+        events, found = _events(model, name, value, data[name], neurons)
+        findings += found
+        if not found:
+            inputs[name], found = check_events(name, events, model.time.steps, neurons)
+            findings += found
+    raise_findings(findings)
+    counts = {name: len(events) for name, events in inputs.items()}
+    if len(set(counts.values())) > 1:
+        found_counts = ", ".join(f"{count} of '{name}'" for name, count in counts.items())
+        raise RunError(Diagnostic("train.data", "samples", found_counts, "as many of each"))
+    (output,) = model.graph.outputs
+    shape = types[output.value].shape
+    targets, found = check_targets(
+        labels, next(iter(counts.values())), settings.loss, model.time.steps,
+        tuple(int(size) for size in shape),
+    )
+    raise_findings(found)
+    return Samples(inputs, targets)
+
+
+def _events(
+    model: Model, name: str, value: str, given: Given, neurons: int
+) -> tuple[SpikeEvents, list[Diagnostic]]:
+    """The spikes of one input, from whatever was given."""
+    nothing = Events(np.zeros(1, np.int64), np.zeros(0), np.zeros(0))
+    where = f"input '{name}'"
+    if isinstance(given, SpikeEvents):
+        if value != name:
+            return nothing, [
+                Diagnostic("train.data", where, "events", "values for the input's encoder")
+            ]
+        return given, []
+    array = np.asarray(given)
+    if value != name:
+        return _encode(model, name, value, array), []
+    steps = model.time.steps
+    if array.ndim < 3 or array.dtype.kind not in "biuf" or not len(array):
+        found = f"shape {list(array.shape)} of type {array.dtype}"
+        return nothing, [Diagnostic("train.data", where, found, "[samples, steps, features...]")]
+    size = int(np.prod(array.shape[2:], dtype=np.int64))
+    if array.shape[1] != steps or size != neurons:
+        found = f"{array.shape[1]} steps of {size} neurons"
+        return nothing, [Diagnostic("train.data", where, found, f"{steps} steps of {neurons}")]
+    if np.any((array != 0) & (array != 1)):
+        return nothing, [Diagnostic("train.data", where, "other values", "0 and 1: spikes")]
+    return Events.from_array(array), []
+
+
+def _encode(model: Model, name: str, value: str, array: Array) -> Events:
+    """Spikes of an encoder, by the reference.
+
+    Raises:
+        ModelError: If the encoder cannot be run.
+        RunError: If the samples do not fit it.
+    """
+    from snnir.ir.graph import Graph, GraphOutput
+    from snnir.ir.traversal import ancestors
+    from snnir.runtime.reference import ReferenceBackend
+
+    encoder = producer(value)
+    needed = ancestors(model.graph, [value]) | {encoder}
+    nodes = {key: node for key, node in model.graph.nodes.items() if key in needed}
+    entry = model.graph.input(name)
+    if entry is None:
+        raise ModelError(Diagnostic("graph.dangling-edge", "graph", f"'{name}'", "an input"))
+    graph = Graph("encoder", [entry], nodes, [GraphOutput("spikes", value)])
+    domains = {node.domain for node in nodes.values()}
+    opsets = {key: version for key, version in model.opsets.items() if key in domains}
+    part = Model(graph, opsets, model.time)
+    prepared = ReferenceBackend().prepare(part)
+    pieces = [
+        prepared.run({name: array[start : start + _CHUNK]}, steps=model.time.steps)["spikes"]
+        for start in range(0, len(array), _CHUNK)
+    ]
+    if not pieces:
+        raise RunError(Diagnostic("train.data", f"input '{name}'", "no sample", "at least one"))
+    return Events.from_array(np.concatenate(pieces))
