@@ -18,6 +18,9 @@ from snnir_converters.mlgenn._description import Description
 CLEAR: Final = "ClearInput"
 """Custom updates that clear what has arrived and not acted yet."""
 
+COLLECTED: Final = "Collected"
+"""Variable of a readout in e-prop: sum or last value of the potential."""
+
 _UPSTREAM_CLEAR: Final = "ZeroOutPost"
 
 
@@ -110,14 +113,86 @@ def event_prop_compiler() -> type[Any]:
         def create_compiled_network(
             self, genn_model: Any, neuron_populations: Any, connections: Any, compile_state: Any
         ) -> Any:
+            stepwise = list(compile_state.timestep_softmax_populations)
+            compile_state.timestep_softmax_populations = []
             compiled = super().create_compiled_network(
                 genn_model, neuron_populations, connections, compile_state
             )
+            for population, variable in stepwise:
+                _add_softmax_each_step(
+                    self, genn_model, neuron_populations[population], variable, compiled
+                )
             _add_clearing(self, genn_model, connections)
             _clear_between_samples(compiled)
             return compiled
 
     return Compiler
+
+
+def _add_softmax_each_step(
+    compiler: Any, genn_model: Any, neurons: Any, variable: str, compiled: Any
+) -> None:
+    """The softmax of a variable, put after every step where the backward pass reads it.
+
+    mlGeNN 2.3 fails to compile its own updates for this.
+    """
+    from ml_genn.callbacks import CustomUpdateOnTimestepEnd
+    from ml_genn.utils.model import CustomUpdateModel
+    from pygenn import CustomUpdateVarAccess, VarAccessMode, create_egp_ref, create_var_ref
+
+    value = ("Value", "scalar", VarAccessMode.READ_ONLY)
+    most = ("Most", "scalar", VarAccessMode.READ_ONLY)
+    total = ("Total", "scalar", VarAccessMode.READ_ONLY)
+    refs = {"Value": create_var_ref(neurons, variable)}
+    largest = compiler.add_custom_update(
+        genn_model,
+        CustomUpdateModel(
+            {
+                "vars": [("Most", "scalar", CustomUpdateVarAccess.REDUCE_NEURON_MAX)],
+                "var_refs": [value],
+                "update_code": "Most = Value;",
+            },
+            {}, {"Most": 0.0}, dict(refs),
+        ),
+        "StepSoftmaxMost", f"CUStepSoftmaxMost{neurons.name}",
+    )
+    refs["Most"] = create_var_ref(largest, "Most")
+    summed = compiler.add_custom_update(
+        genn_model,
+        CustomUpdateModel(
+            {
+                "vars": [("Total", "scalar", CustomUpdateVarAccess.REDUCE_NEURON_SUM)],
+                "var_refs": [value, most],
+                "update_code": "Total = exp(Value - Most);",
+            },
+            {}, {"Total": 0.0}, dict(refs),
+        ),
+        "StepSoftmaxTotal", f"CUStepSoftmaxTotal{neurons.name}",
+    )
+    refs |= {
+        "Total": create_var_ref(summed, "Total"),
+        "RingWriteOffset": create_var_ref(neurons, "RingWriteOffset"),
+    }
+    slots = 2 * compiler.example_timesteps
+    compiler.add_custom_update(
+        genn_model,
+        CustomUpdateModel(
+            {
+                "var_refs": [value, most, total, ("RingWriteOffset", "int")],
+                "extra_global_param_refs": [("RingOutputLossTerm", "scalar*")],
+                "update_code": f"""
+                const int first = ((batch * num_neurons) + id) * {slots};
+                RingOutputLossTerm[first + RingWriteOffset] = exp(Value - Most) / Total;
+                RingWriteOffset++;
+                """,
+            },
+            {}, {}, refs, {}, {"RingOutputLossTerm": create_egp_ref(neurons, "RingOutputLossTerm")},
+        ),
+        "StepSoftmaxStore", f"CUStepSoftmaxStore{neurons.name}",
+    )
+    compiled.base_train_callbacks += [
+        CustomUpdateOnTimestepEnd(f"StepSoftmax{part}") for part in ("Most", "Total", "Store")
+    ]
 
 
 @cache
@@ -132,8 +207,10 @@ def eprop_compiler() -> type[Any]:
 
         def build_neuron_model(self, pop: Any, model: Any, compile_state: Any) -> Any:
             window = self.windows[pop.name]
-            built = super().build_neuron_model(pop, limit_spikes(model, window), compile_state)
-            return delay_start(built, window)
+            model = limit_spikes(model, window)
+            if pop.neuron.readout is not None:
+                _collect_potential(model, type(pop.neuron.readout).__name__)
+            return delay_start(super().build_neuron_model(pop, model, compile_state), window)
 
         def create_compiled_network(
             self, genn_model: Any, neuron_populations: Any, connections: Any, compile_state: Any
@@ -154,6 +231,12 @@ def eprop_compiler() -> type[Any]:
     return Compiler
 
 
+def _collect_potential(model: Any, readout: str) -> None:
+    """Add what the decoder sees: mlGeNN's e-prop reads out the softmax of the potential."""
+    model.add_var(COLLECTED, "scalar", 0.0)
+    model.append_sim_code(f"{COLLECTED} {'=' if readout == 'Var' else '+='} V;")
+
+
 def _reset_neurons(
     compiler: Any, genn_model: Any, population: Any, neurons: Any, index: int
 ) -> None:
@@ -161,7 +244,8 @@ def _reset_neurons(
     from pygenn import create_var_ref
 
     initial = {"V": getattr(population.neuron, "v", None), "A": getattr(population.neuron, "a", 0.0),
-               "RefracTime": 0.0, "E": 0.0, "VSoftmax": 0.0, "DeltaBias": 0.0}
+               "RefracTime": 0.0, "E": 0.0, "VSoftmax": 0.0, "DeltaBias": 0.0,
+               COLLECTED: 0.0}
     present = {name for name in initial if name in neurons.vars}
     values = [(name, "scalar", initial[name]) for name in sorted(present)]
     _add_reset(compiler, genn_model, values, lambda name: create_var_ref(neurons, name),

@@ -192,9 +192,12 @@ class _Checker:
             if isinstance(tau, float) and (tau in taus or np.isinf(tau)):
                 self._refuse(node, f"a time constant of {tau:g} ms",
                              "one that differs from the synapse's, and is finite")
-        if settings.per_timestep_loss and settings.loss != "mean_square_error":
-            self._setting("per_timestep_loss", "with a cross-entropy",
-                          "not with it: mlGeNN 2.3 fails to compile this")
+        if settings.per_timestep_loss and settings.loss != "mean_square_error" and any(
+            each.readout not in (None, "AvgVar", "SumVar")
+            for each in description.populations.values()
+        ):
+            self._setting("per_timestep_loss", "with this decoder",
+                          "it with MeanPotential or SumPotential")
         self._check_strengths()
         self._check_learned_delays()
 

@@ -230,6 +230,9 @@ class MlGennSession:
         metric = self._metric()
         size = self._settings.batch_size
         compiled = self._compiled
+        if self._settings.method == EVENTPROP:  # no backward pass
+            output = compiled.neuron_populations[self._live.populations[self._output]]
+            output.set_dynamic_param_value("Trial", 0)
         from ml_genn.utils.callback_list import CallbackList
         from ml_genn.utils.data import batch_dataset
 
@@ -248,9 +251,15 @@ class MlGennSession:
         return metric.score()  # type: ignore[no-any-return]
 
     def _metric(self) -> Any:
-        kind = _metrics()
-        readout = self._description.populations[self._output].readout
-        return kind(self._settings, readout)
+        output = self._live.populations[self._output]
+        variables = self._compiled.neuron_populations[output].vars
+        collected = variables[_compilers.COLLECTED] if self._settings.method == EPROP else None
+        return _metrics()(
+            self._settings,
+            self._description.populations[self._output].readout,
+            collected,
+            self._description.timesteps * self._description.dt,
+        )
 
     def _batches(self, samples: Samples, order: Array) -> tuple[dict[Any, Any], dict[Any, Any]]:
         """Samples in some order, as mlGeNN takes them."""
@@ -413,10 +422,17 @@ def _metrics() -> type[Any]:
     class Measured(Metric):  # type: ignore[misc]
         """Loss and accuracy of readouts, over all batches since the last reset."""
 
-        def __init__(self, settings: TrainSettings, readout: str | None) -> None:
+        def __init__(
+            self,
+            settings: TrainSettings,
+            readout: str | None,
+            collected: Any | None,
+            latest: float,
+        ) -> None:
+            self._collected = collected
             self._classes = settings.loss != "mean_square_error"
             self._probabilities = settings.method == EPROP
-            self._readout = readout
+            self._latest = latest if readout == "FirstSpikeTime" else None
             self._temperature = settings.softmax_temperature if readout == "FirstSpikeTime" else 1.0
             self.reset()
 
@@ -430,13 +446,23 @@ def _metrics() -> type[Any]:
                 last = truth[:, -1].reshape(len(truth), -1)
                 sums = [len(truth), np.sum(np.mean((answers - last) ** 2, axis=1)), 0.0]
             else:
-                right = np.count_nonzero(answers.argmax(axis=1) == truth)
+                right = np.count_nonzero(self._decided(answers).argmax(axis=1) == truth)
                 sums = [len(truth), np.sum(self._losses(answers, truth)), right]
             if communicator is not None:
                 sums = [communicator.reduce_sum(each) for each in sums]
             self._sums += np.asarray(sums, np.float64)
 
+        def _decided(self, answers: Array) -> Array:
+            """What the decoder decides by."""
+            if self._collected is None:
+                return answers
+            self._collected.pull_from_device()
+            values = np.asarray(self._collected.view)
+            return values.reshape(-1, answers.shape[1])[: len(answers)]
+
         def _losses(self, answers: Array, truth: Array) -> Array:
+            if self._latest is not None:
+                answers = np.maximum(answers, -self._latest)
             if self._probabilities:
                 part = answers[np.arange(len(truth)), truth]
                 return -np.log(np.maximum(part / answers.sum(axis=1), _TINY))
