@@ -190,6 +190,10 @@ CODES: Final[dict[str, CodeInfo]] = {
         "the calibration data does not fit the network",
         "Give samples as the network takes them, the first axis counting samples.",
     ),
+    "convert.start-step": CodeInfo(
+        "a node that starts after step 0 cannot be carried over",
+        "Convert the network as it was before it was retimed, or leave out start_step.",
+    ),
     "convert.few-samples": _warning(
         "there are few calibration samples", "Give a few hundred, chosen at random."
     ),

@@ -23,6 +23,7 @@ class Diagnostic:
         allowed: What may be there.
         hint: What to do, if the code's own remedy can be said more exactly.
         source: The layer of the original model that the place came from, if known.
+        output: What another program had to say about it, in full; may be many lines.
     """
 
     code: str
@@ -31,6 +32,7 @@ class Diagnostic:
     allowed: str
     hint: str = ""
     source: str = ""
+    output: str = ""
 
     @property
     def severity(self) -> Severity:
@@ -49,10 +51,12 @@ class Diagnostic:
 
     def __str__(self) -> str:
         origin = f" (from layer '{self.source}')" if self.source else ""
-        return _one_line(
+        lines = [
             f"{self.severity} [{self.code}] {self.where}{origin}: {self.title}: "
-            f"found {self.found}; allowed: {self.allowed.rstrip('.')}. {self.remedy}"
-        )
+            f"found {self.found}; allowed: {self.allowed.rstrip('.')}. {self.remedy}",
+            *(f"  {line}" for line in self.output.splitlines()),
+        ]
+        return "\n".join(map(_one_line, lines))
 
     def to_json(self) -> dict[str, str]:
         """The finding as a JSON object."""
@@ -65,6 +69,7 @@ class Diagnostic:
             "found": self.found,
             "allowed": self.allowed,
             "remedy": self.remedy,
+            **({"output": self.output} if self.output else {}),
         }
 
 

@@ -11,7 +11,7 @@ from snnir.ir.model import Model
 from snnir.ir.traversal import find_cycles, topological_order
 from snnir.ir.types import Dim, Shape, Timing, ValueType, format_shape, shape_problem
 from snnir.ops.registry import BUILTIN_DOMAINS
-from snnir.ops.schema import Arity, Flow, InferContext, InferenceStopped, OpDef
+from snnir.ops.schema import START_STEP, Arity, Flow, InferContext, InferenceStopped, OpDef
 from snnir.opsets import Resolve, usable_operators
 
 Types = dict[str, ValueType]
@@ -180,6 +180,8 @@ def infer_node(
     if not known:
         return False
     timing = _input_timing(context)
+    if timing is not None:
+        _check_start(context, timing)
     _check_inputs(context)
     if timing is None or len(findings) > before:
         return False
@@ -289,9 +291,9 @@ def _check_attributes(context: InferContext) -> None:
     opdef = context.opdef
     for name in context.node.attributes:
         if not opdef.has_attribute(name):
-            known = ", ".join(f"'{a.name}'" for a in opdef.attributes) or "none"
+            known = ", ".join(f"'{a.name}'" for a in opdef.all_attributes)
             context.report("op.attribute", f"attribute '{name}'", "an unknown attribute", known)
-    for attribute in opdef.attributes:
+    for attribute in opdef.all_attributes:
         if attribute.name in context.node.attributes:
             value = context.node.attributes[attribute.name]
             problem = _too_big(value) or attribute.problem(value)
@@ -301,6 +303,19 @@ def _check_attributes(context: InferContext) -> None:
             context.report(
                 "op.attribute", f"attribute '{attribute.name}'", "nothing", attribute.doc
             )
+
+
+def _check_start(context: InferContext, timing: Timing) -> None:
+    """Only what has a part in the steps of a presentation can start late."""
+    start = context.attribute(START_STEP.name)
+    static = {timing, context.opdef.output_timing(timing)} == {Timing.STATIC}
+    if static and start and START_STEP.problem(start) is None:
+        context.report(
+            "op.attribute",
+            f"attribute '{START_STEP.name}'",
+            f"{start}, on a node whose inputs and outputs are static",
+            "0",
+        )
 
 
 def _check_parameters(context: InferContext) -> None:

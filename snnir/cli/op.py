@@ -16,7 +16,7 @@ from snnir.cli.common import Exit, note, out, out_json, shown, table
 from snnir.errors import Diagnostic, ModelError, PluginError
 from snnir.ir.printer import format_attribute
 from snnir.ops import registry
-from snnir.ops.schema import Attribute, OpDef, Parameter
+from snnir.ops.schema import COMMON_ATTRIBUTES, Attribute, OpDef, Parameter
 
 _WIDTH: Final = 100
 _INDENT: Final = "  "
@@ -108,6 +108,9 @@ def _lines(opdef: OpDef) -> Iterator[str]:
     )
     yield from _section("Outputs", ((p.name, p.dtype.label, p.doc) for p in opdef.outputs))
     yield from _section("Attributes", ((a.name, _attribute(a), a.doc) for a in opdef.attributes))
+    yield from _section(
+        "Attributes of every operator", ((a.name, _attribute(a), a.doc) for a in COMMON_ATTRIBUTES)
+    )
     yield from _section("Parameters", ((p.name, _parameter(p), p.doc) for p in opdef.parameters))
     yield from _section(
         "State",

@@ -97,7 +97,7 @@ def _attribute(node: Node) -> Callable[[str], Any]:
     """Gives an attribute's value, the operator's default filled in."""
     opdef = find(node.op)
     defaults: Mapping[str, Any] = (
-        {} if opdef is None else {entry.name: entry.default for entry in opdef.attributes}
+        {} if opdef is None else {entry.name: entry.default for entry in opdef.all_attributes}
     )
     return lambda name: node.attributes.get(name, defaults.get(name))
 

@@ -165,8 +165,9 @@ class GraphBuilder:
             inputs: A value for each input port in order; a list for a port that takes several.
             name: Name of the node; by default the operator's with a number.
             source: Layer of the original model that it came from.
-            arguments: Inputs, attributes and parameters by name. A parameter is a tensor, an
-                array or a number; one that is None is left out.
+            arguments: Inputs, attributes and parameters by name, ``start_step`` among them,
+                which every operator has. A parameter is a tensor, an array or a number; one
+                that is None is left out.
 
         Returns:
             The output value, or a tuple of them if the operator has several.

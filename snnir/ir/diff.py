@@ -23,7 +23,7 @@ from snnir.ir.printer import (
 from snnir.ir.tensor import Tensor
 from snnir.ir.types import DType, Quantization, ValueType, format_shape
 from snnir.ops.registry import BUILTIN_DOMAINS, Resolver
-from snnir.ops.schema import OpDef
+from snnir.ops.schema import OpDef, default_attribute
 
 T = TypeVar("T")
 
@@ -306,8 +306,8 @@ class _NodeChanges:
     def _compare_attributes(self) -> None:
         a, b = self.a.attributes, self.b.attributes
         for name in sorted({*a, *b}):
-            default_a = _default_attribute(self.opdef_a, name)
-            default_b = _default_attribute(self.opdef_b, name)
+            default_a = default_attribute(self.opdef_a, name)
+            default_b = default_attribute(self.opdef_b, name)
             before = a.get(name) if a.get(name) != default_a else None
             after = b.get(name) if b.get(name) != default_b else None
             if not _same(before, after):
@@ -337,12 +337,6 @@ def _attribute(value: AttributeValue | None) -> str | None:
 
 def _types(value_types: tuple[ValueType, ...]) -> str | None:
     return ", ".join(map(format_type, value_types)) or None
-
-
-def _default_attribute(opdef: OpDef | None, name: str) -> AttributeValue | None:
-    if opdef is None or not opdef.has_attribute(name):
-        return None
-    return opdef.attribute(name).default
 
 
 def _default_parameter(opdef: OpDef | None, name: str) -> float | None:

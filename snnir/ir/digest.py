@@ -18,7 +18,7 @@ from snnir.ir.model import Model
 from snnir.ir.tensor import Tensor
 from snnir.ir.types import Quantization, ValueType
 from snnir.ops.registry import BUILTIN_DOMAINS, Resolver
-from snnir.ops.schema import OpDef
+from snnir.ops.schema import OpDef, default_attribute
 
 _VERSION: Final = b"snnir-digest-1"
 
@@ -27,7 +27,8 @@ def digest(model: Model) -> str:
     """SHA-256, in hexadecimal, of a model's graph, operator sets and time base.
 
     Producer, metadata, examples and the names of original layers do not count. Attributes and
-    parameters of the built-in domains that equal their defaults count as absent.
+    parameters of the built-in domains that equal their defaults count as absent, and so do
+    attributes of every operator.
     """
     state = hashlib.sha256(_VERSION)
     resolve = Resolver(model.opsets)
@@ -55,12 +56,12 @@ def _nodes(graph: Graph, resolve: Resolver) -> Iterable[list[Any]]:
 def _node(node: Node, opdef: OpDef | None) -> list[Any]:
     attributes = sorted(node.attributes.items())
     parameters = sorted(node.parameters.items())
+    attributes = [
+        (name, _attribute(opdef, name, value))
+        for name, value in attributes
+        if default_attribute(opdef, name) != value
+    ]
     if opdef is not None:
-        attributes = [
-            (name, _attribute(opdef, name, value))
-            for name, value in attributes
-            if not (opdef.has_attribute(name) and opdef.attribute(name).default == value)
-        ]
         parameters = [
             (name, tensor) for name, tensor in parameters if not _is_default(opdef, name, tensor)
         ]
@@ -76,9 +77,9 @@ def _node(node: Node, opdef: OpDef | None) -> list[Any]:
     ]
 
 
-def _attribute(opdef: OpDef, name: str, value: AttributeValue) -> AttributeValue:
+def _attribute(opdef: OpDef | None, name: str, value: AttributeValue) -> AttributeValue:
     """A number for a float may be stored as an integer."""
-    if isinstance(value, int) and opdef.has_attribute(name):
+    if isinstance(value, int) and opdef is not None and opdef.has_attribute(name):
         return float(value) if opdef.attribute(name).kind == "float" else value
     return value
 

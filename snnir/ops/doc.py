@@ -16,7 +16,16 @@ from typing import Any, Final
 
 from snnir.codes import CODES
 from snnir.ops import registry
-from snnir.ops.schema import INTEGERS, Attribute, Flow, OpDef, Parameter, Port, State
+from snnir.ops.schema import (
+    COMMON_ATTRIBUTES,
+    INTEGERS,
+    Attribute,
+    Flow,
+    OpDef,
+    Parameter,
+    Port,
+    State,
+)
 
 SOURCE_TREE: Final = Path(__file__).resolve().parents[2]
 SPEC: Final = "proto/spec"
@@ -97,7 +106,14 @@ model's time base says. It is all done in this order:
    node, encoders and decoders included, is evaluated exactly once, after all nodes that it has
    undelayed bindings from. All such orders give the same result. An encoder sees the same static
    value in every step.
-4. When the last step is done, the decoders give their outputs.
+   A node with a `start_step` s > 0 is left alone while t < s: its state stays as it is, its
+   outputs are 0, and what arrives at it is lost. From step s on it does what it would do in a
+   presentation that began there: the `t` of its formula is t - s, and the `steps` of its formula
+   are steps - s. So its decoder's window, its random numbers, the phases of its coefficients and
+   its refractory time all count from there. Delays do not: a binding still brings the value of
+   step t - d.
+4. When the last step is done, the decoders give their outputs. A presentation that is over before
+   a decoder's first step is an error.
 5. Static nodes that depend on a decoder are evaluated, once.
 
 Within a step a value therefore passes through any number of undelayed bindings. Every cycle must
@@ -115,7 +131,8 @@ formula begins.
 
 A formula's statements are executed in the order given, once for each element unless indices say
 more; a statement sees the results of those before it. The name of a port, parameter, attribute or
-state variable stands for its value; other names are local to the step. `t` is the step. A state
+state variable stands for its value; other names are local to the step. `t` is the step, counted from
+the node's `start_step`. A state
 variable holds what was last assigned to it, through to the next step; recorded, it has its
 value after the step. `[a, b]` behind a name is an index, counted from 0.
 
@@ -163,12 +180,21 @@ A node means the newest definition of its operator whose "since version" is not 
 of the domain among the model's operator sets. A released definition never changes.
 """
 
+_COMMON: Final = """\
+### Attributes of every operator
+
+Operators of all domains have these, those of plugins included; the tables of the operators do
+not repeat them."""
+
 
 # Manifest ------------------------------------------------------------------------------------
 
 
 def operator_manifest(opdef: OpDef) -> dict[str, Any]:
-    """An operator's definition as a JSON object: all of it but its code."""
+    """An operator's definition as a JSON object: all of it but its code.
+
+    What every operator has is not repeated.
+    """
     inputs, outputs = _TIMINGS[opdef.flow]
     return {
         "domain": opdef.domain,
@@ -253,20 +279,7 @@ def _operator_parts(opdef: OpDef) -> Iterator[str]:
         ((f"`{p.name}`", p.dtype.label, _meaning(p.doc)) for p in opdef.outputs),
     )
     if opdef.attributes:
-        yield _table(
-            ("Attribute", "Type", "Default", "Range", "Unit", "Meaning"),
-            (
-                (
-                    f"`{a.name}`",
-                    a.kind,
-                    _default(a),
-                    _attribute_range(a),
-                    a.unit,
-                    _meaning(a.doc),
-                )
-                for a in opdef.attributes
-            ),
-        )
+        yield _attribute_table(opdef.attributes)
     if opdef.parameters:
         yield _table(
             ("Parameter", "Type", "Shape", "Default", "Range", "Unit", "Meaning"),
@@ -295,6 +308,16 @@ def _operator_parts(opdef: OpDef) -> Iterator[str]:
         yield _meaning(opdef.notes)
     if opdef.references:
         yield "References:\n\n" + "\n".join(f"- {_escape(r)}" for r in opdef.references)
+
+
+def _attribute_table(attributes: Iterable[Attribute]) -> str:
+    return _table(
+        ("Attribute", "Type", "Default", "Range", "Unit", "Meaning"),
+        (
+            (f"`{a.name}`", a.kind, _default(a), _attribute_range(a), a.unit, _meaning(a.doc))
+            for a in attributes
+        ),
+    )
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -391,7 +414,7 @@ def operators_markdown() -> str:
                 ),
             )
         )
-    parts.append(_SEMANTICS.rstrip())
+    parts += [_SEMANTICS.rstrip(), _COMMON, _attribute_table(COMMON_ATTRIBUTES)]
     for domain, operators in domains:
         parts.append(f"## Domain {domain.name}")
         parts += [operator_markdown(opdef).rstrip() for opdef in operators]
@@ -402,6 +425,7 @@ def opset_json() -> str:
     """The text of ``opset.json``."""
     content = {
         "generated": "by `python -m snnir.ops.doc --write`; do not edit",
+        "attributes_of_every_operator": [_attribute(entry) for entry in COMMON_ATTRIBUTES],
         "domains": [
             {
                 "name": domain.name,

@@ -115,6 +115,21 @@ class Attribute:
         return f"{self.minimum} to {self.maximum}"
 
 
+START_STEP: Final = Attribute(
+    "start_step",
+    "First step in which the node does anything. Before it, its state keeps its initial value "
+    "and its outputs are 0; from it on, the node's formula sees t - start_step as the step, and "
+    "steps - start_step as the length of the presentation. Only 0 where the node has neither "
+    "per-step inputs nor per-step outputs.",
+    "int",
+    default=0,
+    minimum=0,
+    unit="steps",
+)
+COMMON_ATTRIBUTES: Final = (START_STEP,)
+"""Attributes that every operator of every domain has; definitions do not repeat them."""
+
+
 @dataclass(frozen=True)
 class Parameter:
     """A quantity: a tensor, or a number that stands for a tensor of shape ``[]``.
@@ -199,8 +214,8 @@ class Bound:
         input_shapes: Feature shape of each input port (a list for ports that take several).
         output_shapes: Feature shape of each output port.
         batch: Samples in this run.
-        steps: Presentation length.
-        t: Index of the current step, from 0.
+        steps: Presentation length from the node's ``start_step`` on; 0 if it ends before that.
+        t: Index of the current step, from 0, counted from the node's ``start_step``.
         prepared: What the operator's ``prepare`` returned.
         out: Where the backend would like this step's one output; see :meth:`result`.
     """
@@ -338,7 +353,7 @@ class OpDef:
         flow: How the timing of the outputs follows from the inputs.
         inputs: Input ports.
         outputs: Output ports.
-        attributes: Settings.
+        attributes: Settings, apart from :data:`COMMON_ATTRIBUTES`.
         parameters: Quantities.
         state: State variables.
         infer: Output feature shapes, from a checked :class:`InferContext`. It reports what does
@@ -386,10 +401,22 @@ class OpDef:
     """Names of the output ports."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_attributes", {a.name: a for a in self.attributes})
+        object.__setattr__(self, "_attributes", {a.name: a for a in self.all_attributes})
         object.__setattr__(self, "_parameters", {p.name: p for p in self.parameters})
         object.__setattr__(self, "_inputs", {p.name: p for p in self.inputs})
         object.__setattr__(self, "output_names", tuple(p.name for p in self.outputs))
+        own = {item.name for item in (*self.attributes, *self.parameters, *self.inputs)}
+        taken = own & {attribute.name for attribute in COMMON_ATTRIBUTES}
+        if taken:
+            raise ValueError(
+                f"operator {self.op} names something {', '.join(sorted(taken))}, as an attribute "
+                "of every operator is named"
+            )
+
+    @property
+    def all_attributes(self) -> tuple[Attribute, ...]:
+        """The operator's own attributes, then those of every operator."""
+        return (*self.attributes, *COMMON_ATTRIBUTES)
 
     @property
     def op(self) -> str:
@@ -427,6 +454,12 @@ class OpDef:
         if self.flow is Flow.SAME:
             return None
         return Timing.STATIC if self.flow is Flow.ENCODE else Timing.PER_STEP
+
+
+def default_attribute(opdef: OpDef | None, name: str) -> AttributeValue | None:
+    """Default of an attribute; of one of every operator, if the node's is not known."""
+    known = COMMON_ATTRIBUTES if opdef is None else opdef.all_attributes
+    return next((attribute.default for attribute in known if attribute.name == name), None)
 
 
 def same_shape(port: str) -> Callable[[InferContext], Sequence[Shape]]:

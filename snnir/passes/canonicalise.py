@@ -14,12 +14,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from snnir.errors import CapabilityError, raise_errors
 from snnir.ir.graph import Binding, Graph, GraphOutput, Node
 from snnir.ir.model import Model
 from snnir.ir.tensor import Tensor
 from snnir.ir.traversal import consumers, topological_order
 from snnir.passes import weights
-from snnir.passes.lowering import free_name
+from snnir.passes.lowering import free_name, late_starts
 
 Array = npt.NDArray[Any]
 Free = Callable[[str], str]
@@ -35,7 +36,11 @@ def canonicalise(model: Model) -> Model:
     Returns:
         A model without Dropout, SeparableConv2D, BatchNorm, Rescale, Normalize and LeakyReLU,
         its scales and biases folded where that is exact. Node names and ``source`` are kept.
+
+    Raises:
+        CapabilityError: If a node has a ``start_step``.
     """
+    raise_errors(late_starts(model.graph.nodes.values()), CapabilityError)
     graph = _split(model.graph)
     while (folded := _fold_once(graph)) is not None:
         graph = folded

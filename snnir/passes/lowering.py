@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from snnir.errors import Diagnostic
 from snnir.ir.builder import GraphBuilder, Value
 from snnir.ir.graph import Graph, GraphInput, Node
 from snnir.ir.traversal import consumers, topological_order
+from snnir.ops.schema import START_STEP
 
 Array = npt.NDArray[Any]
 Progress = Callable[[int, int], None]
@@ -65,6 +67,21 @@ def tail(graph: Graph) -> set[str]:
         if node.name in last and (node.operator in HEADS or before & found):
             found.add(node.name)
     return found
+
+
+def late_starts(nodes: Iterable[Node]) -> list[Diagnostic]:
+    """Findings about nodes with a ``start_step``, for what cannot carry it over."""
+    return [
+        Diagnostic(
+            "convert.start-step",
+            f"node '{node.name}' ({node.op}), attribute '{START_STEP.name}'",
+            f"{start}",
+            "0",
+            source=node.source,
+        )
+        for node in nodes
+        if (start := node.attributes.get(START_STEP.name, START_STEP.default))
+    ]
 
 
 def free_name(name: str, *taken: Container[str]) -> str:

@@ -23,7 +23,7 @@ def operands(
 
     Float parameters are in ``dtype``, dequantised if need be; integer ones are int64.
     """
-    attributes = {a.name: node.attributes.get(a.name, a.default) for a in opdef.attributes}
+    attributes = {a.name: node.attributes.get(a.name, a.default) for a in opdef.all_attributes}
     parameters: dict[str, Array] = {}
     for parameter in opdef.parameters:
         is_float = parameter.dtypes[0].is_float

@@ -185,44 +185,67 @@ class _LayerwiseRun(Run):
 
     def _run_unit(self, unit: Unit) -> None:
         flow, node = unit.opdef.flow, unit.node
-        if node.op == "snn.ConstantCurrent":
+        if node.op == "snn.ConstantCurrent" and not unit.start:
             self.constant.add(node.values()[0])
             self._keep(node.values()[0], self.values[node.inputs[0].source])
             return
         per_step = flow is not Flow.SAME or self.types[node.values()[0]].is_per_step
         stateless = flow is Flow.SAME
-        constant = per_step and all(
-            binding.source in self.constant and not binding.delay_steps for binding in node.inputs
+        constant = (
+            per_step
+            and not unit.start
+            and all(
+                binding.source in self.constant and not binding.delay_steps
+                for binding in node.inputs
+            )
         )
         if stateless and (constant or not per_step):
             inputs = self._inputs(unit, lambda value: value)
             if constant:
                 self.constant.update(node.values())
             self._keep_all(unit, self._step(unit, inputs, 0))
-        elif stateless:
+        elif stateless and unit.start < self.steps:
             self._run_folded(unit)
         else:
             self._run_steps(unit)
 
     def _run_folded(self, unit: Unit) -> None:
-        bound = self.bound[unit.node.name]
-        bound.batch = self.steps * self.batch
-        inputs = self._inputs(unit, lambda value: value.reshape(-1, *value.shape[2:]), spread=True)
+        bound, start = self.bound[unit.node.name], unit.start
+        bound.batch = bound.steps * self.batch
+        inputs = self._inputs(
+            unit, lambda value: value[start:].reshape(-1, *value.shape[2:]), spread=True
+        )
         outputs = self._step(unit, inputs, 0)
         self._keep_all(
-            unit, tuple(y.reshape(self.steps, self.batch, *y.shape[1:]) for y in outputs)
+            unit,
+            tuple(
+                self._with_silence(y.reshape(bound.steps, self.batch, *y.shape[1:]), start)
+                for y in outputs
+            ),
         )
 
+    @staticmethod
+    def _with_silence(array: Array, start: int) -> Array:
+        """Zeros in the steps before the first."""
+        if not start:
+            return array
+        return np.concatenate([np.zeros((start, *array.shape[1:]), array.dtype), array])
+
     def _run_steps(self, unit: Unit) -> None:
-        name, flow = unit.node.name, unit.opdef.flow
+        name, flow, start = unit.node.name, unit.opdef.flow, unit.start
         self.reset(unit)
         state, bound = self.state[name], self.bound[name]
         static = flow is Flow.ENCODE
         arriving = self._inputs(unit, lambda value: value, spread=not static)
         recorded = [variable for variable in state if f"{name}:{variable}" in self.wanted]
         kept: list[Array] = []
-        states: list[Array] = []
-        for t in range(self.steps):
+        states = [
+            np.empty((self.batch, self.steps, *state[v].shape[1:]), state[v].dtype)
+            for v in recorded
+        ]
+        for variable, steps in zip(recorded, states, strict=True):
+            steps[:, :start] = state[variable][:, None]
+        for t in range(start, self.steps):
             inputs = {
                 port: value
                 if static
@@ -230,25 +253,25 @@ class _LayerwiseRun(Run):
                 for port, value in arriving.items()
             }
             bound.out = kept[0][t] if len(kept) == 1 else None
-            outputs = self._step(unit, inputs, t)
+            outputs = self._step(unit, inputs, t - start)
             if not kept:
                 kept = [np.empty((self.steps, *array.shape), array.dtype) for array in outputs]
+                for steps in kept:
+                    steps[:start] = 0
             for array, steps in zip(outputs, kept, strict=True):
                 if array is not bound.out:
                     steps[t] = array
-            if not states:
-                states = [
-                    np.empty((self.batch, self.steps, *state[v].shape[1:]), state[v].dtype)
-                    for v in recorded
-                ]
             for variable, steps in zip(recorded, states, strict=True):
                 steps[:, t] = state[variable]
         for variable, steps in zip(recorded, states, strict=True):
             self.found[f"{name}:{variable}"] = steps
         if unit.opdef.finish is not None:
             self._keep_all(unit, self.call(unit, unit.opdef.finish, bound, state))
-        else:
+        elif start < self.steps:
             self._keep_all(unit, tuple(kept))
+        else:
+            silence = [np.broadcast_to(y, (self.steps, *y.shape)) for y in self.silence(unit)]
+            self._keep_all(unit, tuple(silence))
 
     def _inputs(self, unit: Unit, shape: Any, *, spread: bool = False) -> dict[str, Any]:
         """What arrives at each port, over all steps; constants spread over time if asked for."""

@@ -2,7 +2,7 @@
 
 Clarity comes first. Floats are computed in float32, in the order of the operators' formulas, or
 in float64 on request. Within a step, nodes are evaluated along undelayed edges; all state
-starts anew with every presentation.
+starts anew with every presentation. A node with a ``start_step`` is left alone until then.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from snnir.errors import (
     Diagnostic,
     ModelError,
     PluginError,
+    RunError,
     SnnirError,
     raise_errors,
 )
@@ -29,7 +30,7 @@ from snnir.ir.tensor import Tensor
 from snnir.ir.traversal import topological_order
 from snnir.ir.types import NUMPY, ValueType
 from snnir.ops.registry import BUILTIN_DOMAINS, Resolver
-from snnir.ops.schema import Arity, Array, Bound, Flow, OpDef, Outputs
+from snnir.ops.schema import START_STEP, Arity, Array, Bound, Flow, OpDef, Outputs
 from snnir.runtime.backend import (
     Inputs,
     Recording,
@@ -84,6 +85,12 @@ class Unit:
     attributes: dict[str, Any]
     parameters: dict[str, Array]
     bindings: dict[str, list[Binding]]
+
+    @property
+    def start(self) -> int:
+        """The first step in which the node does anything."""
+        start: int = self.attributes[START_STEP.name]
+        return start
 
 
 @dataclass(slots=True)
@@ -276,18 +283,41 @@ class Run:
             },
             output_shapes={port: self.feature_shape(node.value(port)) for port in node.outputs},
             batch=self.batch,
-            steps=self.steps,
+            steps=max(self.steps - unit.start, 0),
         )
         if unit.opdef.prepare is not None:
             bound.prepared = self.call(unit, unit.opdef.prepare, bound)
         self.bound[node.name] = bound
 
     def reset(self, unit: Unit) -> None:
-        """Give a node's state its initial values."""
-        self.state[unit.node.name] = {
-            state.name: self.call(unit, state.create, self.bound[unit.node.name])
-            for state in unit.opdef.state
+        """Give a node's state its initial values.
+
+        Raises:
+            RunError: If it is a decoder that would see nothing of the presentation.
+        """
+        node, bound = unit.node, self.bound[unit.node.name]
+        self.state[node.name] = {
+            state.name: self.call(unit, state.create, bound) for state in unit.opdef.state
         }
+        if unit.opdef.flow is Flow.DECODE and not bound.steps:
+            raise RunError(
+                Diagnostic(
+                    "run.steps",
+                    f"node '{node.name}' ({node.op})",
+                    f"{self.steps} steps",
+                    f"more than {unit.start}: the decoder starts there",
+                )
+            )
+
+    def silence(self, unit: Unit) -> Outputs:
+        """A node's outputs in a step before its first."""
+        return tuple(
+            np.zeros(
+                (self.batch, *self.feature_shape(value)),
+                self.prepared.numpy_type(self.types[value]),
+            )
+            for value in unit.node.values()
+        )
 
     def feature_shape(self, value: str) -> tuple[int, ...]:
         """Shape of a value without batch and time."""
@@ -304,7 +334,16 @@ class Run:
         return past.copy()
 
     def _evaluate(self, unit: Unit, t: int) -> None:
-        name = unit.node.name
+        name, state = unit.node.name, self.state.get(unit.node.name, {})
+        outputs = self._compute(unit, t, state) if t >= unit.start else self.silence(unit)
+        if unit.opdef.finish is None:
+            self._store(unit, outputs, t)
+        for variable, array in state.items():
+            key = f"{name}:{variable}"
+            if key in self.wanted and variable not in unit.node.outputs:
+                self._record(key, array, t, True)
+
+    def _compute(self, unit: Unit, t: int, state: dict[str, Array]) -> Outputs:
         inputs: dict[str, Any] = {}
         for port in unit.opdef.inputs:
             arriving = [self._arriving(binding, t) for binding in unit.bindings[port.name]]
@@ -315,16 +354,10 @@ class Run:
                 for more in arriving[1:]:
                     total = total + more
                 inputs[port.name] = total
-        bound = self.bound[name]
-        bound.t = t
-        state = self.state.get(name, {})
-        outputs = self.call(unit, unit.opdef.step, bound, inputs, state)
-        if unit.opdef.finish is None:
-            self._store(unit, outputs, t)
-        for variable, array in state.items():
-            key = f"{name}:{variable}"
-            if key in self.wanted and variable not in unit.node.outputs:
-                self._record(key, array, t, True)
+        bound = self.bound[unit.node.name]
+        bound.t = t - unit.start
+        outputs: Outputs = self.call(unit, unit.opdef.step, bound, inputs, state)
+        return outputs
 
     def _store(self, unit: Unit, outputs: Outputs, t: int = 0) -> None:
         for port, array in zip(unit.node.outputs, outputs, strict=True):

@@ -18,7 +18,7 @@ from snnir.errors import ModelError
 from snnir.ir.builder import GraphBuilder, Value
 from snnir.ir.model import Model
 from snnir.ops import registry
-from snnir.ops.schema import Arity, Flow, OpDef
+from snnir.ops.schema import START_STEP, Arity, Flow, OpDef
 from snnir.testing.recipes import RECIPES
 from snnir.testing.sampling import FEEDBACK, Draw, Known, Plan, generic
 
@@ -46,9 +46,9 @@ def random_model(
 ) -> Model:
     """A random model in which :func:`snnir.check` finds nothing.
 
-    It has static and per-step inputs, skip connections, delays, convolutions, pooling, encoders,
-    decoders, quantised weights: whatever the operators of the domains allow. Every value that
-    no node uses is an output.
+    It has static and per-step inputs, skip connections, delays, late starts, convolutions,
+    pooling, encoders, decoders, quantised weights: whatever the operators of the domains allow.
+    Every value that no node uses is an output.
 
     Args:
         rng: Where the randomness comes from.
@@ -184,7 +184,7 @@ class _Maker:
             return
         source = f"layer {len(self.pool)}" if self.draw.coin(0.1) else ""
         try:
-            arguments = {**bindings, **plan.arguments}
+            arguments = {**bindings, **plan.arguments, **self._start(opdef, inputs)}
             found = self.builder.add(opdef.op, source=source, **arguments)
         except ModelError:
             return
@@ -195,6 +195,13 @@ class _Maker:
         if plan.feedback:
             node = next(reversed(self.builder.graph.nodes))
             self.targets.append(_Target(node, opdef.inputs[0].name, inputs[0].shape))
+
+    def _start(self, opdef: OpDef, inputs: Sequence[Known]) -> dict[str, int]:
+        """Sometimes a step to start at; not for decoders, whose windows must not be empty."""
+        if opdef.flow is Flow.ENCODE or (inputs[0].per_step and opdef.flow is not Flow.DECODE):
+            start = self.draw.maybe(0.1, lambda: self.draw.integer(0, 4))
+            return {} if start is None else {START_STEP.name: start}
+        return {}
 
     def _fits(self, plan: Plan) -> bool:
         return all(

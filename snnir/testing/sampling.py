@@ -141,7 +141,8 @@ class Draw:
         kind = self.choice(("plain", "plain", "plain", "float64", "bfloat16", "float16", "int8"))
         if kind == "int8" and self.dyadic and limit < 32:
             integers = np.rint(values * 4)
-            axis = self.maybe(0.5, lambda: self.integer(0, len(shape) - 1)) if shape else None
+            axes = 0 if 0 in shape else len(shape)
+            axis = self.maybe(0.5, lambda: self.integer(0, axes - 1)) if axes else None
             scale = (0.25,) * (1 if axis is None else shape[axis])
             return Tensor.from_array(integers, DType.INT8, Quantization(scale, 8, axis=axis))
         if kind in ("plain", "int8"):

@@ -32,6 +32,7 @@ from tests.conformance import (
     loihi2,
     neurons,
     pooling,
+    starts,
     synapses,
     system,
 )
@@ -50,6 +51,7 @@ FAMILIES = (
     decoders,
     loihi2,
     system,
+    starts,
 )
 
 VECTORS = Path(testing.__file__).parent / "vectors"

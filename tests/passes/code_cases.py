@@ -9,6 +9,7 @@ import numpy as np
 from snnir.errors import CapabilityError, UnsupportedFeature
 from snnir.ir.builder import GraphBuilder
 from snnir.ir.model import Model
+from snnir.passes.canonicalise import canonicalise
 from snnir.passes.loihi2 import lower_to_loihi2
 from snnir.passes.quantise import QuantiseOptions, quantise
 from snnir.passes.rate import RateOptions, lower_to_rates
@@ -51,6 +52,13 @@ def _tanh_on_the_chip(folder: Path) -> None:
     lower_to_loihi2(with_activation("Tanh"), {"x": np.ones((4, 2), np.float32)})
 
 
+def _a_late_start(folder: Path) -> None:
+    b = GraphBuilder()
+    x = b.input("x", [2], timing="per_step")
+    b.output("y", b.ann.ReLU(x, start_step=1))
+    canonicalise(b.build())
+
+
 def with_activation(operator: str) -> Model:
     """Two dense layers with an activation between them."""
     b = GraphBuilder()
@@ -64,6 +72,7 @@ def with_activation(operator: str) -> Model:
 CASES = [
     ("op.upgrade", CapabilityError, _no_way_up),
     ("convert.method", UnsupportedFeature, _tanh_in_the_middle),
+    ("convert.start-step", CapabilityError, _a_late_start),
     ("quantise.option", UnsupportedFeature, _nine_bits),
     ("quantise.nothing", UnsupportedFeature, _no_weights),
     ("loihi2.unsupported", CapabilityError, _tanh_on_the_chip),

@@ -76,6 +76,17 @@ def a_step_for_every_hop(model: Model) -> Model:
     return with_nodes(model, one)
 
 
+def starting_late(change: Callable[[int], int]) -> Callable[[Model], Model]:
+    """Nodes with a ``start_step`` have another."""
+
+    def one(node: Node) -> Node:
+        start = node.attributes.get("start_step", 0)
+        attributes = {**node.attributes, "start_step": change(start)} if start else node.attributes
+        return replace(node, attributes=attributes)
+
+    return lambda model: with_nodes(model, one)
+
+
 def requantised(change: Callable[[Quantization], Quantization]) -> Callable[[Model], Model]:
     """Quantised weights read in another way."""
 
@@ -209,6 +220,8 @@ WRONG: list[Rewriting | Running] = [
     Rewriting("delays-of-one", bindings(lambda delay: 1)),
     Rewriting("delays-at-most-four", bindings(lambda delay: min(delay, 4))),
     Rewriting("a-step-for-every-hop", a_step_for_every_hop),
+    Rewriting("no-start-step", starting_late(lambda start: 0)),
+    Rewriting("starts-one-later", starting_late(lambda start: start + 1)),
     Rewriting("no-input-scale", lambda m: with_inputs(m, lambda e: replace(e, scale=None))),
     Rewriting("no-input-offset", lambda m: with_inputs(m, lambda e: replace(e, offset=None))),
     Rewriting("no-scale", requantised(lambda q: replace(q, scale=tuple(1.0 for _ in q.scale)))),

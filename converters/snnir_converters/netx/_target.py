@@ -16,6 +16,7 @@ from snnir.ir.graph import Node
 from snnir.ir.model import Model
 from snnir.ops.registry import Resolver
 from snnir.ops.schema import OpDef
+from snnir.passes.lowering import late_starts
 from snnir_converters.netx._chain import Chain, ChipLayer, find_chain
 from snnir_converters.netx._file import MAX_INT8, NEVER
 from snnir_converters.netx._weights import ALL_NEGATIVE, LOADABLE, UnloadableWeights, load_weights
@@ -60,6 +61,9 @@ def describe(model: Model) -> Emission:
     chain = emission.chain = find_chain(model.graph, emission.findings)
     if chain is None:
         return emission
+    emission.findings += late_starts(
+        node for node in model.graph.nodes.values() if node.name not in chain.host
+    )
     _report_host(model, chain, emission.findings)
     writer = _Writer(model, emission)
     entry = writer.types[chain.entry]

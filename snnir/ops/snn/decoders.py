@@ -9,6 +9,7 @@ import numpy as np
 
 from snnir.errors import Diagnostic, RunError
 from snnir.ops.schema import (
+    START_STEP,
     Array,
     Attribute,
     Bound,
@@ -48,13 +49,14 @@ def window(bound: Bound) -> tuple[int, int]:
     """
     start, stop = bound.attributes["start"], bound.attributes["stop"]
     stop = bound.steps if stop is None else min(stop, bound.steps)
+    first = bound.attributes[START_STEP.name]
     if stop <= start:
         raise RunError(
             Diagnostic(
                 "run.steps",
                 f"node '{bound.node.name}' ({bound.node.op})",
-                f"{bound.steps} steps",
-                f"more than {start}: the decoder's window starts there",
+                f"{bound.steps} steps" + (f" from step {first} on" if first else ""),
+                f"more than {start + first} in all: the decoder's window starts there",
             )
         )
     return start, stop

@@ -45,6 +45,11 @@ def _mix(z: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
     return z ^ (z >> np.uint64(31))
 
 
+def stream_start(seed: int) -> int:
+    """The state that SplitMix64 starts from for a seed: ``mix(seed)``."""
+    return int(_mix(np.array([seed], np.uint64))[0])
+
+
 def uniform(seed: int, t: int, count: int) -> npt.NDArray[np.float64]:
     """Numbers in [0, 1), multiples of 2**-24, for each of ``count`` elements in step ``t``.
 
@@ -52,7 +57,7 @@ def uniform(seed: int, t: int, count: int) -> npt.NDArray[np.float64]:
     Flood, Fast splittable pseudorandom number generators, OOPSLA 2014), its upper 24 bits
     divided by 2**24.
     """
-    start = _mix(np.array([seed], np.uint64))
+    start = np.array([stream_start(seed)], np.uint64)
     index = np.arange(t * count + 1, (t + 1) * count + 1, dtype=np.uint64)
     bits = _mix(start + index * _GOLDEN)
     return (bits >> np.uint64(40)).astype(np.float64) * 2.0**-24

@@ -21,6 +21,7 @@ from snnir.ir.model import Model
 from snnir.ir.tensor import Tensor
 from snnir.ir.traversal import consumers, topological_order
 from snnir.ops import registry
+from snnir.passes.lowering import late_starts
 from snnir.passes.rate.lower import CHANNELWISE
 
 _GONE: Final = frozenset({"ConstantCurrent", "MeanPotential"})
@@ -46,7 +47,7 @@ def activations_of(model: Model) -> Model:
     Raises:
         CapabilityError: With every node that has no counterpart.
     """
-    findings: list[Diagnostic] = []
+    findings = late_starts(model.graph.nodes.values())
     result = Graph(model.graph.name, list(model.graph.inputs))
     renamed: dict[str, str] = {}
     order, _ = topological_order(model.graph)

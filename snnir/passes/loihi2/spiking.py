@@ -36,6 +36,7 @@ from snnir.ops.schema import Flow
 from snnir.passes.loihi2.chain import symmetric
 from snnir.passes.loihi2.lags import Edge, find_lags
 from snnir.passes.loihi2.synapses import chip_rows, dense_arguments, flattened, free_name
+from snnir.passes.lowering import late_starts
 
 Array = npt.NDArray[Any]
 
@@ -124,6 +125,9 @@ class _Lowering:
             self._report(None, "no neurons", "Convert the network to spikes first.")
         on_chip = self._on_chip(populations)
         decoders = self._decoders(populations, on_chip)
+        self.findings += late_starts(
+            node for node in self.order if node.name in on_chip or node.name in decoders
+        )
         edges = [
             Edge(producer(path.source), name, path.delay)
             for name, population in populations.items()

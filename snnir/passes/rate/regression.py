@@ -103,7 +103,7 @@ def _patches(node: Node, x: Array) -> Array:
     if node.operator == "Dense":
         return x[..., None, :]
     opdef = find(node.op)
-    defaults = {a.name: a.default for a in opdef.attributes} if opdef else {}
+    defaults = {a.name: a.default for a in opdef.all_attributes} if opdef else {}
     get = {**defaults, **node.attributes}.get
     axes = window_rule(get, node.parameters["weight"].shape[:-2]).on(x.shape[1:-1])
     spatial = len(axes)

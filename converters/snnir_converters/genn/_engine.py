@@ -1,0 +1,484 @@
+"""A plan as a PyGeNN model: built, loaded and stepped."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from snnir.errors import Diagnostic, RunError
+from snnir_converters.genn._cache import keep, private_folder, take
+from snnir_converters.genn._install import CPU, Installation, compiler_command
+from snnir_converters.genn._plan import (
+    Array,
+    Connection,
+    Dense,
+    Pairs,
+    Place,
+    Plan,
+    Population,
+    Toeplitz,
+    genn_name,
+)
+
+NAME: Final = "snnir"
+"""GeNN's name of every model, hence of the folder it makes: ``snnir_CODE``."""
+
+FLAGS: Final = ("-O3", "-ffp-contract=off")
+"""Compiler flags: fast, but every operation rounds as it is written."""
+
+NVCC_FLAGS: Final = "--fmad=false"
+
+Item = tuple[str, str]
+"""A population and its parameter, variable or table."""
+
+_building = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a model is built.
+
+    Attributes:
+        backend: Backend of GeNN.
+        batch: Samples that run at once.
+        profile: Whether GeNN times its kernels.
+    """
+
+    backend: str
+    batch: int = 1
+    profile: bool = False
+
+
+class Engine:
+    """A model that has been built."""
+
+    def __init__(self, plan: Plan, installation: Installation, settings: Settings) -> None:
+        self.plan = plan
+        self.settings = settings
+        self._pygenn = installation.pygenn
+        self._folder = private_folder()
+        self._loaded: int | None = None
+        started = time.perf_counter()
+        self.model = self._describe()
+        self.cached = self._build(installation)
+        self.build_seconds = time.perf_counter() - started
+
+    # Describing ------------------------------------------------------------------------------
+
+    def _describe(self) -> Any:
+        """The PyGeNN model."""
+        pygenn, settings = self._pygenn, self.settings
+        model = pygenn.GeNNModel(self.plan.precision, NAME, backend=settings.backend)
+        model.dt = 1.0
+        model.batch_size = settings.batch
+        model.timing_enabled = settings.profile
+        self._populations = {
+            name: self._add_population(model, population)
+            for name, population in self.plan.populations.items()
+        }
+        delta = pygenn.create_postsynaptic_model(
+            "Delta", sim_code="injectCurrent(inSyn); inSyn = 0.0;"
+        )
+        weights = {graded: self._weight_update(graded) for graded in (False, True)}
+        for connection in self.plan.connections:
+            self._add_connection(model, connection, weights[connection.graded], delta)
+        return model
+
+    def _add_population(self, model: Any, population: Population) -> Any:
+        pygenn, code = self._pygenn, population.code
+        access = pygenn.VarAccess
+        single = self.settings.batch == 1
+        fed = {feed.item for feed in population.feeds} | {"offset"}
+
+        def kind(name: str, read_only: bool) -> Any:
+            if not read_only:
+                return access.READ_WRITE
+            per_sample = name in fed and not single
+            return access.READ_ONLY_DUPLICATE if per_sample else access.READ_ONLY
+
+        neuron = pygenn.create_neuron_model(
+            "Neuron",
+            params=list(code.parameters.items()),
+            vars=[(v.name, v.type, kind(v.name, v.read_only)) for v in code.variables.values()],
+            extra_global_params=[(name, f"{of}*") for name, of in code.tables.items()],
+            additional_input_vars=[(name, "scalar", 0.0) for name in code.inputs],
+            sim_code=code.text,
+            threshold_condition_code=f"{code.emission} != 0.0" if code.emission else None,
+        )
+        found = model.add_neuron_population(
+            genn_name(population.name),
+            population.size,
+            neuron,
+            {name: 0 if kind != "scalar" else 0.0 for name, kind in code.parameters.items()},
+            {name: population.values.get(name, 0) for name in code.variables},
+        )
+        for name in code.parameters:
+            found.set_param_dynamic(name)
+        found.spike_recording_enabled = bool(code.emission) and population.binary
+        return found
+
+    def _weight_update(self, graded: bool) -> Any:
+        pygenn = self._pygenn
+        weight = [("g", "scalar", pygenn.VarAccess.READ_ONLY)]
+        if not graded:
+            return pygenn.create_weight_update_model(
+                "Pulse", vars=weight, pre_spike_syn_code="addToPost(g);"
+            )
+        return pygenn.create_weight_update_model(
+            "GradedPulse",
+            vars=weight,
+            pre_neuron_var_refs=[("value", "scalar")],
+            pre_spike_syn_code="addToPost(g * value);",
+        )
+
+    def _add_connection(self, model: Any, connection: Connection, weight: Any, delta: Any) -> None:
+        pygenn, synapses = self._pygenn, connection.synapses
+        source = self._populations[connection.source]
+        target = self._populations[connection.target]
+        references: dict[str, Any] = {}
+        if connection.graded:
+            emission = self.plan.populations[connection.source].code.emission
+            references["pre_var_refs"] = {"value": pygenn.create_var_ref(source, emission)}
+        kind, values, connectivity = self._connectivity(synapses)
+        group = model.add_synapse_population(
+            genn_name(connection.name),
+            kind,
+            source,
+            target,
+            pygenn.init_weight_update(weight, {}, {"g": values}, **references),
+            pygenn.init_postsynaptic(delta),
+            *([connectivity] if connectivity is not None else []),
+        )
+        if isinstance(synapses, Pairs):
+            group.set_sparse_connections(synapses.sources, synapses.targets)
+        group.post_target_var = connection.input
+        group.axonal_delay_steps = connection.delay_steps - 1
+
+    def _connectivity(self, synapses: Dense | Toeplitz | Pairs) -> tuple[str, Array, Any]:
+        if isinstance(synapses, Dense):
+            return "DENSE", np.ascontiguousarray(synapses.weight).reshape(-1), None
+        if isinstance(synapses, Pairs):
+            return "SPARSE", synapses.weight, None
+        rows, columns, inputs = synapses.input_shape
+        out_rows, out_columns, outputs = synapses.output_shape
+        snippet = self._pygenn.init_toeplitz_connectivity(
+            "Conv2D",
+            {
+                "conv_kh": synapses.kernel.shape[0],
+                "conv_kw": synapses.kernel.shape[1],
+                "ih": rows,
+                "iw": columns,
+                "ic": inputs,
+                "oh": out_rows,
+                "ow": out_columns,
+                "oc": outputs,
+            },
+        )
+        return "TOEPLITZ", np.ascontiguousarray(synapses.kernel).reshape(-1), snippet
+
+    # Building --------------------------------------------------------------------------------
+
+    def _build(self, installation: Installation) -> bool:
+        """Generate and compile; whether a compiled model was there already."""
+        compiler = compiler_command(self.settings.backend)
+        key = self._key(installation, compiler)
+        code = Path(self._folder.name) / f"{NAME}_CODE"
+        cached = take(key, code)
+        before = _library_time(code)
+        environment = {
+            "CXX": " ".join([*compiler, *FLAGS]),
+            "NVCC_APPEND_FLAGS": " ".join(
+                [*filter(None, [os.environ.get("NVCC_APPEND_FLAGS")]), NVCC_FLAGS]
+            ),
+        }
+        with _building, _environment(environment), _captured() as output:
+            try:
+                self.model.build(path_to_model=self._folder.name)
+            except Exception as error:
+                raise RunError(_build_failure(error, output())) from error
+        fresh = not cached or _library_time(code) != before
+        if fresh:
+            keep(key, code)
+        return not fresh
+
+    def _key(self, installation: Installation, compiler: Sequence[str]) -> str:
+        """Digest of all that the generated code depends on."""
+        plan, settings = self.plan, self.settings
+        facts = {
+            "pygenn": installation.version,
+            "python": sys.platform,
+            "compiler": [*compiler, *FLAGS],
+            "backend": settings.backend,
+            "batch": settings.batch,
+            "profile": settings.profile,
+            "precision": plan.precision,
+            "populations": [_population_facts(p) for p in plan.populations.values()],
+            "connections": [_connection_facts(c) for c in plan.connections],
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:32]
+
+    # Running ---------------------------------------------------------------------------------
+
+    def run(
+        self,
+        *,
+        samples: int,
+        steps: int,
+        numbers: Mapping[Item, int],
+        tables: Mapping[Item, Array],
+        statics: Mapping[Item, Array],
+        sequences: Mapping[Item, Array],
+        series: Mapping[str, Place],
+        finals: Mapping[str, Place],
+        length: int,
+    ) -> dict[str, Array]:
+        """Run samples, each from the initial state.
+
+        Args:
+            samples: Number of samples.
+            steps: Steps of GeNN for each sample.
+            numbers: Parameters of this run.
+            tables: Tables of this run.
+            statics: Variables, shape [samples, size].
+            sequences: Tables for each sample, shape [samples, steps, size]; steps that are
+                missing at the end are 0.
+            series: Values to return for every step.
+            finals: Values to return after the last step.
+            length: Presentation length; values are returned for so many steps.
+
+        Returns:
+            Arrays of shape [samples, length, size], or [samples, size].
+        """
+        self._load(steps, tables, sequences)
+        for (population, item), number in numbers.items():
+            self._populations[population].set_dynamic_param_value(item, number)
+        found = {
+            name: np.zeros((samples, length, self._size(place)), self.plan.dtype)
+            for name, place in series.items()
+        }
+        found |= {
+            name: np.zeros((samples, self._size(place)), self.plan.dtype)
+            for name, place in finals.items()
+        }
+        batch = self.settings.batch
+        for start in range(0, samples, batch):
+            part = slice(start, min(start + batch, samples))
+            self._feed(part, statics, sequences)
+            out = {name: array[part] for name, array in found.items()}
+            self._present(steps, length, series, out)
+            for name, place in finals.items():
+                out[name][...] = self._read(place)[: len(out[name])]
+        return found
+
+    def times(self) -> dict[str, float]:
+        """Seconds that GeNN's kernels took so far, by kernel; only in a profiled model."""
+        model = self.model
+        return {
+            "neuron_update": float(model.neuron_update_time),
+            "presynaptic_update": float(model.presynaptic_update_time),
+            "postsynaptic_update": float(model.postsynaptic_update_time),
+            "synapse_dynamics": float(model.synapse_dynamics_time),
+            "initialisation": float(model.init_time + model.init_sparse_time),
+        }
+
+    def _size(self, place: Place) -> int:
+        return self.plan.populations[place.population].size
+
+    def _load(
+        self, steps: int, tables: Mapping[Item, Array], sequences: Mapping[Item, Array]
+    ) -> None:
+        """Load the model for that many steps, with tables of the right length."""
+        if self._loaded == steps and not tables:
+            return
+        if self._loaded is not None:
+            self.model.unload()
+        for population in self.plan.populations.values():
+            group = self._populations[population.name]
+            for name, values in population.tables.items():
+                group.extra_global_params[name].set_init_values(values)
+        for (name, item), values in tables.items():
+            self._populations[name].extra_global_params[item].set_init_values(values)
+        for name, item in sequences:
+            size = self.plan.populations[name].size
+            room = np.zeros(self.settings.batch * steps * size, self.plan.dtype)
+            self._populations[name].extra_global_params[item].set_init_values(room)
+            if self.settings.batch > 1:
+                first = np.arange(self.settings.batch, dtype=np.uint32)[:, None] * (steps * size)
+                offsets = np.broadcast_to(first, (self.settings.batch, size))
+                self._populations[name].vars["offset"].values = offsets
+        self.model.load(num_recording_timesteps=steps)
+        self._loaded = steps
+        for population in self.plan.populations.values():
+            group = self._populations[population.name]
+            for name, number in population.numbers.items():
+                whole = population.code.parameters[name] != "scalar"
+                group.set_dynamic_param_value(name, int(number) if whole else float(number))
+        if self.settings.batch > 1:
+            for name, item in sequences:
+                variable = self._populations[name].vars["offset"]
+                size = self.plan.populations[name].size
+                starts = np.arange(self.settings.batch, dtype=np.uint32) * np.uint32(steps * size)
+                variable.view[...] = starts[:, None]
+                variable.push_to_device()
+
+    def _feed(
+        self, part: slice, statics: Mapping[Item, Array], sequences: Mapping[Item, Array]
+    ) -> None:
+        for (name, item), values in statics.items():
+            variable = self._populations[name].vars[item]
+            rows = variable.view.reshape(self.settings.batch, -1)
+            rows[: part.stop - part.start] = values[part]
+            variable.push_to_device()
+        for (name, item), values in sequences.items():
+            table = self._populations[name].extra_global_params[item]
+            batch, _, size = self.settings.batch, 0, self.plan.populations[name].size
+            rooms = table.view.reshape(batch, -1, size)
+            rooms[: part.stop - part.start, : values.shape[1]] = values[part]
+            table.push_to_device()
+
+    def _present(
+        self, steps: int, length: int, series: Mapping[str, Place], out: Mapping[str, Array]
+    ) -> None:
+        """Present the samples that have been fed."""
+        model = self.model
+        model.timestep = 0
+        step = model.step_time
+        spikes = {name: place for name, place in series.items() if place.spikes}
+        traces = {name: place for name, place in series.items() if not place.spikes}
+        if not traces:
+            for _ in range(steps):
+                step()
+        else:
+            for t in range(steps):
+                step()
+                for name, place in traces.items():
+                    if place.lag <= t < place.lag + length:
+                        out[name][:, t - place.lag] = self._read(place)[: len(out[name])]
+        if spikes:
+            model.pull_recording_buffers_from_device()
+            for name, place in spikes.items():
+                recorded = self._populations[place.population].spike_recording_data
+                for sample, array in enumerate(out[name]):
+                    times, neurons = recorded[sample]
+                    when = np.asarray(times).astype(np.int64) - place.lag
+                    inside = (when >= 0) & (when < length)
+                    array[when[inside], np.asarray(neurons)[inside]] = 1
+
+    def _read(self, place: Place) -> Array:
+        variable = self._populations[place.population].vars[place.variable]
+        if self.settings.backend != CPU:
+            variable.pull_from_device()
+        view: Array = variable.current_view
+        return view.reshape(self.settings.batch, -1)
+
+
+def _population_facts(population: Population) -> list[Any]:
+    code = population.code
+    variables = [(v.name, v.type, v.read_only) for v in code.variables.values()]
+    fed = [(feed.kind.name, feed.item) for feed in population.feeds]
+    return [
+        genn_name(population.name),
+        population.size,
+        code.text,
+        sorted(code.parameters.items()),
+        variables,
+        sorted(code.tables.items()),
+        code.inputs,
+        code.emission,
+        population.binary,
+        fed,
+    ]
+
+
+def _connection_facts(connection: Connection) -> list[Any]:
+    synapses = connection.synapses
+    if isinstance(synapses, Dense):
+        shape: list[Any] = ["dense", *synapses.weight.shape]
+    elif isinstance(synapses, Toeplitz):
+        shape = ["toeplitz", synapses.kernel.shape, synapses.input_shape, synapses.output_shape]
+    else:
+        longest = [
+            int(np.bincount(places).max(initial=0))
+            for places in (synapses.sources, synapses.targets)
+        ]
+        shape = ["pairs", *longest]
+    return [
+        genn_name(connection.name),
+        connection.source,
+        connection.target,
+        connection.input,
+        connection.delay_steps,
+        connection.graded,
+        shape,
+    ]
+
+
+def _library_time(code: Path) -> int:
+    """When the library in a folder was made; 0 if there is none."""
+    return max((path.stat().st_mtime_ns for path in code.glob("librunner*")), default=0)
+
+
+def _build_failure(error: Exception, output: str) -> Diagnostic:
+    hint = ""
+    if "No space left on device" in output or "No space left on device" in str(error):
+        hint = "free some space on the disk of the temporary folder (TMPDIR names another one)"
+    return Diagnostic(
+        "genn.build",
+        "building the model for GeNN",
+        f"{type(error).__name__}: {error}",
+        "code that compiles",
+        hint,
+        output=output,
+    )
+
+
+@contextlib.contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables for the programs that are called."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _captured() -> Iterator[Any]:
+    """What GeNN, make and the compiler print goes to a file, whose text the function returns.
+
+    They write to the process's file descriptors, so these are turned for the time being.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as file:
+        saved = [os.dup(1), os.dup(2)]
+        try:
+            os.dup2(file.fileno(), 1)
+            os.dup2(file.fileno(), 2)
+
+            def text() -> str:
+                file.seek(0)
+                return file.read().decode(errors="replace")
+
+            yield text
+        finally:
+            for number, descriptor in zip((1, 2), saved, strict=True):
+                os.dup2(descriptor, number)
+                os.close(descriptor)
