@@ -114,12 +114,11 @@ def write_log(history: Sequence[Epoch], path: str | os.PathLike[str]) -> None:
     files.write_atomically(path, lambda file: file.write(text.encode()))
 
 
-def write_plot(history: Sequence[Epoch], path: str | os.PathLike[str]) -> None:
-    """Plot loss and accuracy over epochs; the ending of the name says in which format.
+def figure_class() -> Any:
+    """matplotlib's class of figures.
 
     Raises:
         MissingDependency: If matplotlib is not installed.
-        FileError: If it cannot be written.
     """
     try:
         from matplotlib.figure import Figure
@@ -128,7 +127,17 @@ def write_plot(history: Sequence[Epoch], path: str | os.PathLike[str]) -> None:
             Diagnostic("plugin.missing-dependency", "plot", f"no package '{error.name}'",
                        "matplotlib", "pip install 'snnir[report]'")
         ) from error
-    figure = Figure(figsize=(8, 4), layout="constrained")
+    return Figure
+
+
+def write_plot(history: Sequence[Epoch], path: str | os.PathLike[str]) -> None:
+    """Plot loss and accuracy over epochs; the ending of the name says in which format.
+
+    Raises:
+        MissingDependency: If matplotlib is not installed.
+        FileError: If it cannot be written.
+    """
+    figure = figure_class()(figsize=(8, 4), layout="constrained")
     losses, accuracies = figure.subplots(1, 2)
     number = [epoch.epoch for epoch in history]
     for axes, name in ((losses, "loss"), (accuracies, "accuracy")):

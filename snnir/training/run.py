@@ -365,7 +365,7 @@ def _events(
             return nothing, [
                 Diagnostic("train.data", where, "events", "values for the input's encoder")
             ]
-        return given, []
+        return given, _length_findings(model, where, given)
     array = np.asarray(given)
     if value != name:
         return _encode(model, name, value, array), []
@@ -380,6 +380,18 @@ def _events(
     if np.any((array != 0) & (array != 1)):
         return nothing, [Diagnostic("train.data", where, "other values", "0 and 1: spikes")]
     return Events.from_array(array), []
+
+
+def _length_findings(model: Model, where: str, given: SpikeEvents) -> list[Diagnostic]:
+    """What differs between data that states its steps and a model."""
+    findings = []
+    for name, unit in (("steps", "steps"), ("dt", "s a step")):
+        wanted, found = getattr(model.time, name), getattr(given, name, None)
+        if found is not None and not np.isclose(found, wanted, rtol=1e-6, atol=0):
+            findings.append(
+                Diagnostic("train.data", where, f"{found:g} {unit}", f"{wanted:g} {unit}")
+            )
+    return findings
 
 
 def _encode(model: Model, name: str, value: str, array: Array) -> Events:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from snnir.errors import Diagnostic, MissingDependency, PluginError
+from snnir.errors import Diagnostic, MissingDependency, PluginError, RunError
 from snnir_converters.mlgenn._description import Connection, Description, Population
 
 INSTALL: Final = "Install PyGeNN and mlGeNN as their documentation says; no package index has them."
@@ -139,3 +144,38 @@ def _connection(connection: Connection, populations: Mapping[str, Any]) -> Any:
     for name, values in indices.items():
         setattr(made.connectivity, name, values)
     return made
+
+
+def build_quietly(genn_model: Any, folder: Path) -> None:
+    """Generate and compile the code of a GeNN model in a folder; nothing is printed.
+
+    Raises:
+        RunError: If it cannot be compiled; with the end of what the compiler said.
+    """
+    log = folder / "build.log"
+    try:
+        with _standard_output_in(log):
+            genn_model.build(path_to_model=f"{folder}{os.sep}")
+    except (subprocess.CalledProcessError, FileNotFoundError) as error:
+        lines = log.read_text("utf-8", "replace").strip().splitlines()
+        said = " | ".join(lines[-5:]) or str(error)
+        raise RunError(
+            Diagnostic("train.failed", "GeNN, compiling", said[-600:], "g++ and make")
+        ) from error
+
+
+@contextlib.contextmanager
+def _standard_output_in(path: Path) -> Iterator[None]:
+    """Let what this process and its children print go to a file."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(number) for number in (1, 2)]
+    try:
+        with path.open("wb") as file:
+            for number in (1, 2):
+                os.dup2(file.fileno(), number)
+            yield
+    finally:
+        for number, copy in zip((1, 2), kept, strict=True):
+            os.dup2(copy, number)
+            os.close(copy)

@@ -6,9 +6,7 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import math
-import os
 import shutil
-import sys
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -65,7 +63,7 @@ class MlGennTrainer:
         description, _ = _feasible.prepare(model, settings)
         if description is None:
             raise RunError(Diagnostic("train.unsupported", "model", "findings", "none"))
-        folder = Path(tempfile.mkdtemp(prefix="snnir-genn-"))
+        folder = Path(tempfile.mkdtemp(prefix="snnir-mlgenn-"))
         try:
             with warnings.catch_warnings(), contextlib.ExitStack() as stack:
                 warnings.simplefilter("ignore")
@@ -92,15 +90,14 @@ def _open(
     compiler = _compiler(description, settings, live)
     with _explained("compiling"):
         compiled = compiler.compile(live.network, name=_MODEL)
-        with _quiet_build():
-            compiled.genn_model.build(path_to_model=f"{folder}{os.sep}")
+        build_quietly(compiled.genn_model, folder)
         stack.enter_context(compiled)
     return MlGennSession(description, settings, live, compiled)
 
 
 @contextlib.contextmanager
 def _explained(what: str) -> Iterator[None]:
-    """What GeNN and its compiler say, as an error of this library."""
+    """What GeNN says, as an error of this library."""
     try:
         yield
     except (RuntimeError, NotImplementedError, OSError, ValueError) as error:
@@ -108,25 +105,6 @@ def _explained(what: str) -> Iterator[None]:
         raise RunError(
             Diagnostic("train.failed", f"mlGeNN, {what}", reason, "a run without errors")
         ) from error
-    except Exception as error:
-        if type(error).__name__ != "CalledProcessError":
-            raise
-        raise RunError(
-            Diagnostic("train.failed", f"mlGeNN, {what}", str(error)[:400], "a C++ compiler, make")
-        ) from error
-
-
-@contextlib.contextmanager
-def _quiet_build() -> Iterator[None]:
-    """Send what ``make`` prints on standard output to standard error."""
-    sys.stdout.flush()
-    kept = os.dup(1)
-    try:
-        os.dup2(2, 1)
-        yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
 
 
 def _compiler(description: Description, settings: TrainSettings, live: Live) -> Any:
