@@ -6,8 +6,9 @@ import contextlib
 import io
 import os
 import secrets
+import shutil
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import BinaryIO, Final
 
 from snnir.errors import Diagnostic, FileError
@@ -168,3 +169,40 @@ def _discard(temporary: str) -> None:
     if temporary:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
+
+
+def write_folder(path: str | os.PathLike[str], content: Mapping[str, bytes]) -> None:
+    """Write a folder of files that takes the place of one that is there once it is complete.
+
+    Args:
+        path: Where to.
+        content: Bytes of each file by its name below the folder, with ``/`` between parts.
+
+    Raises:
+        FileError: If it cannot be written; what was there is unchanged.
+    """
+    final = os.path.realpath(path)
+    folder, name = os.path.split(final)
+    temporary = os.path.join(folder, f".{name[:32]}.{secrets.token_hex(8)}")
+    replaced = f"{temporary}.old"
+    with _explained(os.fsdecode(path)):
+        try:
+            mode = file_mode(final)
+            if mode is not None and not stat.S_ISDIR(mode):
+                raise OSError(0, "is no directory")
+            for entry, data in content.items():
+                place = os.path.join(temporary, *entry.split("/"))
+                os.makedirs(os.path.dirname(place), exist_ok=True)
+                with open(place, "xb") as file:
+                    file.write(data)
+            if mode is not None:
+                os.rename(final, replaced)
+            try:
+                os.rename(temporary, final)
+            except OSError:
+                if mode is not None:
+                    os.rename(replaced, final)
+                raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    shutil.rmtree(replaced, ignore_errors=True)

@@ -18,7 +18,6 @@ import numpy.typing as npt
 from snnir.errors import (
     CapabilityError,
     Diagnostic,
-    ModelError,
     RunError,
     SnnirWarning,
     raise_errors,
@@ -28,7 +27,7 @@ from snnir.ir.digest import digest
 from snnir.ir.graph import Node
 from snnir.ir.model import Model
 from snnir.ir.tensor import Tensor
-from snnir.ir.traversal import producer
+from snnir.runtime.partial import run_part
 from snnir.training import checkpoint
 from snnir.training.data import (
     Array,
@@ -47,7 +46,6 @@ Given = SpikeEvents | npt.ArrayLike
 Augment = Callable[[Samples, np.random.Generator], Samples]
 """Changes samples before an epoch; must return as many."""
 
-_STOCHASTIC: Final = "PoissonEncoder"
 _CHUNK: Final = 256
 
 
@@ -334,7 +332,7 @@ def read_samples(
     for name, value in wanted.items():
         shape = types[value].shape
         neurons = int(np.prod([int(size) for size in shape], dtype=np.int64))
-        events, found = _events(model, name, value, data[name], neurons)
+        events, found = _events(model, types, name, value, data[name], neurons)
         findings += found
         if not found:
             inputs[name], found = check_events(name, events, model.time.steps, neurons)
@@ -355,7 +353,7 @@ def read_samples(
 
 
 def _events(
-    model: Model, name: str, value: str, given: Given, neurons: int
+    model: Model, types: Types, name: str, value: str, given: Given, neurons: int
 ) -> tuple[SpikeEvents, list[Diagnostic]]:
     """The spikes of one input, from whatever was given."""
     nothing = Events(np.zeros(1, np.int64), np.zeros(0), np.zeros(0))
@@ -368,7 +366,7 @@ def _events(
         return given, _length_findings(model, where, given)
     array = np.asarray(given)
     if value != name:
-        return _encode(model, name, value, array), []
+        return _encode(model, types, name, value, array), []
     steps = model.time.steps
     if array.ndim < 3 or array.dtype.kind not in "biuf" or not len(array):
         found = f"shape {list(array.shape)} of type {array.dtype}"
@@ -394,30 +392,15 @@ def _length_findings(model: Model, where: str, given: SpikeEvents) -> list[Diagn
     return findings
 
 
-def _encode(model: Model, name: str, value: str, array: Array) -> Events:
+def _encode(model: Model, types: Types, name: str, value: str, array: Array) -> Events:
     """Spikes of an encoder, by the reference.
 
     Raises:
-        ModelError: If the encoder cannot be run.
         RunError: If the samples do not fit it.
     """
-    from snnir.ir.graph import Graph, GraphOutput
-    from snnir.ir.traversal import ancestors
-    from snnir.runtime.reference import ReferenceBackend
-
-    encoder = producer(value)
-    needed = ancestors(model.graph, [value]) | {encoder}
-    nodes = {key: node for key, node in model.graph.nodes.items() if key in needed}
-    entry = model.graph.input(name)
-    if entry is None:
-        raise ModelError(Diagnostic("graph.dangling-edge", "graph", f"'{name}'", "an input"))
-    graph = Graph("encoder", [entry], nodes, [GraphOutput("spikes", value)])
-    domains = {node.domain for node in nodes.values()}
-    opsets = {key: version for key, version in model.opsets.items() if key in domains}
-    part = Model(graph, opsets, model.time)
-    prepared = ReferenceBackend().prepare(part)
+    steps = model.time.steps
     pieces = [
-        prepared.run({name: array[start : start + _CHUNK]}, steps=model.time.steps)["spikes"]
+        run_part(model, types, [value], {name: array[start : start + _CHUNK]}, steps=steps)[value]
         for start in range(0, len(array), _CHUNK)
     ]
     if not pieces:

@@ -31,21 +31,30 @@ class Window:
     Attributes:
         start: Before this it does not change.
         stop: From here on it sends nothing.
+        end: From here on it does not change.
     """
 
     start: float | None
     stop: float | None
+    end: float | None = None
 
 
-def windows(description: Description) -> dict[str, Window]:
-    """The window of each population: a limit lies half a step before the step it stands for."""
+def windows(description: Description, tail: int = 0) -> dict[str, Window]:
+    """The window of each population: a limit lies half a step before the step it stands for.
+
+    Args:
+        description: The network.
+        tail: Further steps that are simulated, so that spikes of the last step are sent.
+    """
     found: dict[str, Window] = {}
     for name, population in description.populations.items():
-        stop = min(description.steps + population.lag, description.timesteps - 1)
+        last = description.steps + population.lag
+        stop = min(last, description.timesteps + tail - 1)
         sends = bool(description.outgoing(name))
         found[name] = Window(
             (population.lag - 0.5) * description.dt if population.lag else None,
             (stop - 0.5) * description.dt if sends else None,
+            (last - 0.5) * description.dt if tail else None,
         )
     return found
 
@@ -64,12 +73,14 @@ def limit_spikes(model: Any, window: Window) -> Any:
     return model
 
 
-def delay_start(model: Any, window: Window) -> Any:
-    """A copy of a neuron model whose simulation code runs from the window's start on."""
+def hold(model: Any, window: Window) -> Any:
+    """A copy of a neuron model whose simulation code runs within a window only."""
     model = deepcopy(model)
     code = model.model.get("sim_code")
-    if code is not None and window.start is not None:
-        model.model["sim_code"] = f"if (t > {window.start!r}) {{\n{code}\n}}"
+    limits = [] if window.start is None else [f"t > {window.start!r}"]
+    limits += [] if window.end is None else [f"t < {window.end!r}"]
+    if code is not None and limits:
+        model.model["sim_code"] = f"if ({' && '.join(limits)}) {{\n{code}\n}}"
     return model
 
 
@@ -96,6 +107,35 @@ def _clear_between_samples(compiled: Any) -> None:
 
 
 @cache
+def inference_compiler() -> type[Any]:
+    """Inference; the class takes ``windows`` by name of population beside mlGeNN's arguments."""
+    from ml_genn.callbacks import CustomUpdateOnBatchBegin
+    from ml_genn.compilers import InferenceCompiler
+
+    class Compiler(InferenceCompiler):  # type: ignore[misc]
+        def __init__(self, *args: Any, windows: Mapping[str, Window], **options: Any) -> None:
+            super().__init__(*args, **options)
+            self.windows = windows
+
+        def build_neuron_model(self, pop: Any, model: Any, compile_state: Any) -> Any:
+            window = self.windows[pop.name]
+            built = super().build_neuron_model(pop, limit_spikes(model, window), compile_state)
+            return hold(built, window)
+
+        def create_compiled_network(
+            self, genn_model: Any, neuron_populations: Any, connections: Any, compile_state: Any
+        ) -> Any:
+            compiled = super().create_compiled_network(
+                genn_model, neuron_populations, connections, compile_state
+            )
+            _add_clearing(self, genn_model, connections)
+            compiled.base_callbacks.append(CustomUpdateOnBatchBegin(CLEAR))
+            return compiled
+
+    return Compiler
+
+
+@cache
 def event_prop_compiler() -> type[Any]:
     """EventProp; the class takes ``windows`` by name of population beside mlGeNN's arguments."""
     from ml_genn.compilers import EventPropCompiler
@@ -107,7 +147,7 @@ def event_prop_compiler() -> type[Any]:
 
         def build_neuron_model(self, pop: Any, model: Any, compile_state: Any) -> Any:
             window = self.windows[pop.name]
-            limited = delay_start(limit_spikes(model, window), window)
+            limited = hold(limit_spikes(model, window), window)
             return super().build_neuron_model(pop, limited, compile_state)
 
         def create_compiled_network(
@@ -210,7 +250,7 @@ def eprop_compiler() -> type[Any]:
             model = limit_spikes(model, window)
             if pop.neuron.readout is not None:
                 _collect_potential(model, type(pop.neuron.readout).__name__)
-            return delay_start(super().build_neuron_model(pop, model, compile_state), window)
+            return hold(super().build_neuron_model(pop, model, compile_state), window)
 
         def create_compiled_network(
             self, genn_model: Any, neuron_populations: Any, connections: Any, compile_state: Any

@@ -14,10 +14,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from snnir.errors import Diagnostic, MissingDependency, PluginError, RunError
+from snnir.errors import Diagnostic, MissingDependency, RunError
+from snnir_converters.genn._install import Installation, require_pygenn
 from snnir_converters.mlgenn._description import Connection, Description, Population
 
-INSTALL: Final = "Install PyGeNN and mlGeNN as their documentation says; no package index has them."
+INSTALLATION: Final = "https://ml-genn.readthedocs.io"
 
 
 @dataclass(frozen=True)
@@ -39,59 +40,56 @@ class Live:
     outputs: Mapping[str, Any]
 
 
-def require_mlgenn() -> Any:
-    """The package ``ml_genn``.
+def require_mlgenn() -> Installation:
+    """mlGeNN and the PyGeNN below it, checked.
 
     Raises:
-        MissingDependency: If it or PyGeNN is not installed.
-        PluginError: If PyGeNN was built so that whole numbers become fractions.
+        MissingDependency: If one of them is not installed, or PyGeNN cannot be used.
     """
+    installation = require_pygenn()
     try:
-        ml_genn = import_module("ml_genn")
-        numeric = import_module("pygenn").types.NumericValue
-    except ModuleNotFoundError as error:
+        import_module("ml_genn")
+    except ImportError as error:
         raise MissingDependency(
             Diagnostic(
                 "plugin.missing-dependency",
                 "mlgenn",
-                f"no package '{error.name}'",
-                "PyGeNN and mlGeNN",
-                hint=INSTALL,
+                str(error),
+                "mlGeNN",
+                f"mlGeNN is in no package index: install it as {INSTALLATION} says",
             )
         ) from error
-    except AttributeError:
-        return ml_genn
-    if not isinstance(numeric(3).value, int):
-        raise PluginError(
-            Diagnostic(
-                "plugin.broken",
-                "pygenn",
-                "whole-number parameters that become fractions (genn issue 762)",
-                "PyGeNN built with pybind11 below 3.1",
-            )
-        )
-    return ml_genn
+    return installation
 
 
-def build_network(description: Description, *, max_events: int = 1_000_000) -> Live:
+def build_network(
+    description: Description,
+    *,
+    max_events: int = 1_000_000,
+    record_spikes: bool = False,
+    dendritic: bool = False,
+) -> Live:
     """The network, with every default of mlGeNN that depends on its surroundings set.
 
     Args:
         description: The network.
         max_events: Most spikes that a batch of samples may have in an input population.
+        record_spikes: Whether spikes of all populations are recorded.
+        dendritic: Whether delays are kept for each synapse where one number would do: GeNN can
+            then forget what is under way.
 
     Raises:
-        MissingDependency: If mlGeNN is not installed.
-        PluginError: If PyGeNN cannot be used.
+        MissingDependency: If mlGeNN is not installed, or PyGeNN cannot be used.
     """
-    ml_genn = require_mlgenn()
-    network = ml_genn.Network()
+    require_mlgenn()
+    network = import_module("ml_genn").Network()
     with network:
         populations = {
-            each.name: _population(each, max_events) for each in description.populations.values()
+            each.name: _population(each, max_events, record_spikes)
+            for each in description.populations.values()
         }
         connections = {
-            each.name: _connection(each, populations)
+            each.name: _connection(each, populations, dendritic)
             for each in description.connections.values()
         }
     return Live(
@@ -103,7 +101,7 @@ def build_network(description: Description, *, max_events: int = 1_000_000) -> L
     )
 
 
-def _population(population: Population, max_events: int) -> Any:
+def _population(population: Population, max_events: int, record_spikes: bool) -> Any:
     neurons = import_module("ml_genn.neurons")
     settings = dict(population.settings)
     if population.neuron == "SpikeInput":
@@ -111,12 +109,18 @@ def _population(population: Population, max_events: int) -> Any:
     elif population.readout is not None:
         settings["readout"] = getattr(import_module("ml_genn.readouts"), population.readout)()
     neuron = getattr(neurons, population.neuron)(**settings)
+    spikes = record_spikes and population.neuron != "LeakyIntegrate"
     return import_module("ml_genn").Population(
-        neuron, population.shape, record_spikes=False, name=population.name
+        neuron, population.shape, record_spikes=spikes, name=population.name
     )
 
 
-def _connection(connection: Connection, populations: Mapping[str, Any]) -> Any:
+def _connection(
+    connection: Connection, populations: Mapping[str, Any], dendritic: bool
+) -> Any:
+    delay = connection.delay
+    if dendritic and np.ndim(delay) == 0 and delay:
+        delay = np.full(connection.weight.shape, delay)
     kinds = import_module("ml_genn.connectivity")
     synapses = import_module("ml_genn.synapses")
     settings = dict(connection.settings)
@@ -135,12 +139,10 @@ def _connection(connection: Connection, populations: Mapping[str, Any]) -> Any:
         connectivity,
         synapse,
         name=connection.name,
-        max_delay_steps=connection.max_delay if np.ndim(connection.delay) else None,
+        max_delay_steps=connection.max_delay if np.ndim(delay) else None,
     )
     made.connectivity.weight = connection.weight
-    made.connectivity.delay = (
-        connection.delay if np.ndim(connection.delay) == 0 else np.asarray(connection.delay)
-    )
+    made.connectivity.delay = delay
     for name, values in indices.items():
         setattr(made.connectivity, name, values)
     return made

@@ -24,7 +24,7 @@ from snnir.training.settings import EPROP, EVENTPROP, TrainSettings
 from snnir.training.trainer import Parameters, Progress, Score, Session
 from snnir_converters.mlgenn import _compilers, _feasible
 from snnir_converters.mlgenn._description import Connection, Description
-from snnir_converters.mlgenn._live import Live, build_network, require_mlgenn
+from snnir_converters.mlgenn._live import Live, build_network, build_quietly, require_mlgenn
 
 Array = npt.NDArray[Any]
 
