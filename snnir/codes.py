@@ -233,6 +233,21 @@ CODES: Final[dict[str, CodeInfo]] = {
     "mlgenn.readout": _warning(
         "a readout of mlGeNN differs from the decoder", "Nothing has to be done if that is fine."
     ),
+    "mlgenn.network": CodeInfo(
+        "a network of mlGeNN cannot be carried over exactly", "Build the network without it."
+    ),
+    "mlgenn.checkpoint": CodeInfo(
+        "a checkpoint of mlGeNN does not fit the network", "Give its folder and the keys it has."
+    ),
+    "mlgenn.time": _warning(
+        "a network of mlGeNN does not say its time step and presentation length",
+        "Give both, or read the compiled network.",
+    ),
+    "mlgenn.ignored": _warning(
+        "mlGeNN, and therefore the model, does not use this",
+        "Nothing has to be done if that is meant.",
+    ),
+    "mlgenn.option": CodeInfo("there is no such option", "Leave it out."),
     # Training ----------------------------------------------------------------------------
     "train.setting": CodeInfo("a setting of the training is not possible", "Choose another."),
     "train.data": CodeInfo("the samples do not fit", "Correct the samples or the model."),

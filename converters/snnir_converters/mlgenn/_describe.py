@@ -560,6 +560,7 @@ class _Describer:
             return None
         lead = 1 - lags[node.name] + lags[path.source]
         delays = self._delays(path) - lead
+        elsewhere = int(np.max(path.delay))
         built = self._weights(path, node, source, target, delays, factor)
         if built is None:
             return None
@@ -577,7 +578,7 @@ class _Describer:
             synapse_scales,
             "" if path.weight is None else path.weight.name,
             float(factor) if np.ndim(factor) == 0 else factor,  # type: ignore[arg-type]
-            lead,
+            lead - elsewhere,
         )
 
     def _weights(

@@ -83,7 +83,7 @@ class Connection:
         node: Name of the node that holds the weights; empty if there is none.
         factor: ``weight`` is the node's weight times this number, which has one entry for each
             target neuron if it is not one number.
-        lead: Steps by which the model's delay exceeds ``delay``.
+        lead: Steps by which delays of the node itself exceed ``delay``.
     """
 
     name: str
@@ -97,7 +97,7 @@ class Connection:
     scale_i: bool = False
     node: str = ""
     factor: float = 1.0
-    lead: int = 1
+    lead: int = 0
 
     @property
     def max_delay(self) -> int:

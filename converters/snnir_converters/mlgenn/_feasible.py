@@ -266,8 +266,8 @@ class _Checker:
                 self._refuse(each.target, f"an ExponentialSynapse behind '{each.node}'",
                              "weights without a synapse", "Use method 'eventprop'.")
             if each.max_delay:
-                self._refuse(each.node, f"a delay of {each.max_delay + each.lead} steps",
-                             f"{each.lead}: what GeNN's synapse has by itself")
+                self._refuse(each.node, f"delays of up to {each.max_delay} steps beyond the one "
+                             "that GeNN's synapse takes", "none")
         for population in hidden:
             if population.neuron not in ("LeakyIntegrateFire", "AdaptiveLeakyIntegrateFire"):
                 self._refuse(population.node, "hidden neurons that e-prop does not know",
