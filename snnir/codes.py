@@ -170,6 +170,49 @@ CODES: Final[dict[str, CodeInfo]] = {
     "run.capability": CodeInfo(
         "the backend cannot run this model exactly", "Use another backend, or change the node."
     ),
+    # Spike data --------------------------------------------------------------------------
+    "spikes.array": CodeInfo(
+        "an array or number of spike data is missing or not of its kind",
+        "Correct it; docs/data.md says what spike data consists of.",
+    ),
+    "spikes.offsets": CodeInfo(
+        "the offsets do not divide the events into samples",
+        "Give the number of events before each sample, and of all events last.",
+    ),
+    "spikes.order": CodeInfo(
+        "events are not in order, or there twice",
+        "Sort them; snnir.data.from_events does, and merges what is there twice.",
+    ),
+    "spikes.time": CodeInfo(
+        "an event is outside of the presentation", "Raise the number of steps, or cut the event."
+    ),
+    "spikes.neuron": CodeInfo(
+        "an event is at a neuron that does not exist", "Correct the neuron, or the shape."
+    ),
+    "spikes.label": CodeInfo(
+        "labels are missing or out of range", "Give the class of each sample, counted from 0."
+    ),
+    "spikes.empty": _warning(
+        "samples have no event", "Leave them out if a silent sample means nothing."
+    ),
+    "spikes.empty-sample": CodeInfo(
+        "samples have no event, which was not to be", "Leave them out, or allow them."
+    ),
+    "spikes.merged": _warning(
+        "a neuron spiked several times in one step, which is one spike",
+        "Nothing has to be done if that is fine enough; shorter steps keep more apart.",
+    ),
+    "spikes.cut": _warning(
+        "events after the last step were left out", "Raise the number of steps to keep them."
+    ),
+    "spikes.limit": CodeInfo("spike data exceeds a limit", "Split it into several files."),
+    "spikes.option": CodeInfo("a setting of the data is not possible", "Choose another value."),
+    # Recipes -----------------------------------------------------------------------------
+    "recipe.unknown": CodeInfo("there is no such recipe", "`snnir new --list` lists them."),
+    "recipe.option": CodeInfo(
+        "a size or option of a recipe is not possible",
+        "`snnir new --list` shows the options of each recipe.",
+    ),
     # Plugins -----------------------------------------------------------------------------
     "plugin.unknown": CodeInfo("no such plugin", "`snnir plugins` lists those installed."),
     "plugin.broken": CodeInfo("a plugin failed to load", "Reinstall or update its package."),

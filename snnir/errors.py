@@ -124,6 +124,10 @@ class RunError(SnnirError):
     """A run was asked for that the model does not allow."""
 
 
+class DataError(SnnirError):
+    """Data, or what is to be made of it, is not as it must be."""
+
+
 class ConversionError(SnnirError):
     """A model cannot be carried over."""
 

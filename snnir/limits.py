@@ -35,3 +35,12 @@ INLINE_BYTES: Final = 4096
 
 BLOB_ALIGNMENT: Final = 64
 """A writer starts the content of every blob at a multiple of this."""
+
+MAX_NEURONS: Final = 1 << 31
+"""Neurons that spike data may have; they are numbered in int32."""
+
+MAX_PLACES: Final = 1 << 62
+"""Samples times steps times neurons of spike data; they are numbered in int64."""
+
+MAX_SPIKE_BYTES: Final = 1 << 34
+"""Bytes of the arrays in one file of spike data."""

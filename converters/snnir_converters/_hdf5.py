@@ -5,9 +5,9 @@ follow links without end. What is read through this module does none of that:
 
 - links other than plain (hard) ones are not followed, and no group contains itself;
 - data must lie in the file, all of it: no external storage, virtual or unwritten data;
-- elements are numbers or strings, never references, objects or compounds;
-- strings of variable length are taken from their heaps here: HDF5 does not return from damaged
-  heaps, and allocates whatever length a reference claims;
+- elements are numbers, strings or lists of numbers, never references, objects or compounds;
+- strings and lists of variable length are taken from their heaps here: HDF5 does not return from
+  damaged heaps, and allocates whatever length a reference claims;
 - compressed data is decompressed here, never by HDF5's filters, and never beyond its size;
 - sizes are added up before anything is allocated.
 
@@ -25,7 +25,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Final, NoReturn
+from typing import IO, Any, Final, Literal, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -51,12 +51,15 @@ MAX_RANK: Final = 16
 MAX_CHUNKS: Final = 1 << 22
 
 _HEAP: Final = b"GCOL\x01"
-"""What a heap of strings starts with."""
+"""What a heap of strings and lists starts with."""
 
 _HEAP_HEADER: Final = 16
 
-_REFERENCE: Final = 16
-"""Bytes that lead to a string: its length, the address of a heap, its number there."""
+_REFERENCE: Final = np.dtype([("length", "<u4"), ("heap", "<u8"), ("number", "<u4")])
+"""What leads to a string or list: its length, the address of a heap, its number there."""
+
+Kind = Literal["numbers", "text", "variable text", "lists"]
+"""What the elements of a dataset or attribute are."""
 
 _ATTRIBUTE, _CONTINUATION = 0x0C, 0x10
 
@@ -211,27 +214,32 @@ class _Guard:
         return data
 
     def heap_strings(self, path: str, references: bytes) -> list[str]:
-        """The strings that references lead to: length, address of a heap, number in it."""
+        """The strings that references lead to."""
         found: list[str] = []
-        for length, address, index in struct.iter_unpack("<IQI", references):
-            if length == 0:
-                found.append("")
-                continue
-            if address not in self.heaps:
-                self.heaps[address] = self._heap(path, address)
-            offset, size = self.heaps[address].get(index, (0, 0))
-            if length > size:
-                self.fail("hdf5.malformed", path, f"a string of {length} bytes", f"{size} bytes")
+        for length, heap, number in np.frombuffer(references, _REFERENCE).tolist():
             self.charge(path, length)
-            found.append(_text(self.raw(path, offset, length).split(b"\0", 1)[0]))
+            data = self.heap_object(path, length, heap, number)
+            found.append(_text(data.split(b"\0", 1)[0]))
         return found
+
+    def heap_object(self, path: str, length: int, heap: int, number: int) -> bytes:
+        """The first ``length`` bytes of an object in the heap at an address."""
+        if length == 0:
+            return b""
+        if heap not in self.heaps:
+            self.heaps[heap] = self._heap(path, heap)
+        offset, size = self.heaps[heap].get(number, (0, 0))
+        if length > size:
+            found = f"a string or list of {length} bytes"
+            self.fail("hdf5.malformed", path, found, f"{size} bytes")
+        return self.raw(path, offset, length)
 
     def _heap(self, path: str, address: int) -> dict[int, tuple[int, int]]:
         """Where the objects of a heap are, and their sizes, by their numbers."""
         header = self.raw(path, address, _HEAP_HEADER)
         size = int.from_bytes(header[8:], "little")
         if header[:5] != _HEAP or size > self.size - address:
-            self.fail("hdf5.malformed", path, f"no heap at byte {address}", "a heap of strings")
+            self.fail("hdf5.malformed", path, f"no heap at byte {address}", "a heap")
         objects: dict[int, tuple[int, int]] = {}
         place, end = address + _HEAP_HEADER, address + size
         while place + _HEAP_HEADER <= end:
@@ -286,11 +294,13 @@ class _Object:
             attribute = h5py.h5a.open(self._handle.id, name.encode())
             type_id = attribute.get_type()
             shape = _shape(guard, place, attribute.get_space())
-            variable = _check_type(guard, place, type_id)
+            kind = _check_type(guard, place, type_id)
+            if kind == "lists":
+                guard.fail("hdf5.type", place, "lists of variable length", "numbers or strings")
             elements = math.prod(shape)
             guard.charge(place, elements * type_id.get_size())
-            if variable:
-                data = self._attribute_data(name, elements * _REFERENCE)
+            if kind == "variable text":
+                data = self._attribute_data(name, elements * _REFERENCE.itemsize)
                 strings = guard.heap_strings(place, data)
                 return strings if shape else strings[0]
             value = self._handle.attrs[name]
@@ -320,20 +330,28 @@ class Dataset(_Object):
         super().__init__(guard, handle, path)
         with guard.reading(path):
             self._type = handle.id.get_type()
-            self._variable = _check_type(guard, path, self._type)
+            self.kind = _check_type(guard, path, self._type)
             self.shape: tuple[int, ...] = _shape(guard, path, handle.id.get_space())
-            self.is_text = self._type.get_class() == guard.h5py.h5t.STRING
-            self._dtype: np.dtype[Any] = handle.id.dtype
+            kind = self._type.get_super() if self.kind == "lists" else self._type
+            self._dtype: np.dtype[Any] = kind.dtype
+            # What each element takes in the file.
+            variable = self.kind in ("lists", "variable text")
+            self._stored: np.dtype[Any] = _REFERENCE if variable else self._dtype
+
+    @property
+    def is_text(self) -> bool:
+        """Whether it holds strings."""
+        return self.kind in ("text", "variable text")
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Type of an element; ``V2`` for the two opaque bytes of a bfloat16."""
+        """Type of an element, or of one of a list; ``V2`` for the two bytes of a bfloat16."""
         return self._dtype
 
     @property
     def nbytes(self) -> int:
-        """Size of the array."""
-        return math.prod(self.shape) * int(self._dtype.itemsize)
+        """Size of the array; of lists and strings of variable length without their content."""
+        return math.prod(self.shape) * int(self._stored.itemsize)
 
     def text(self) -> str:
         """The one string that the dataset holds.
@@ -347,11 +365,8 @@ class Dataset(_Object):
         self._check_storage()
         guard.charge(self.path, self.nbytes)
         with guard.reading(self.path):
-            if self._variable:
-                offset = self._handle.id.get_offset()
-                if offset is None:
-                    guard.fail("hdf5.storage", self.path, "a compact string", "a contiguous one")
-                return guard.heap_strings(self.path, guard.raw(self.path, offset, _REFERENCE))[0]
+            if self.kind == "variable text":
+                return guard.heap_strings(self.path, self._contiguous())[0]
             return _text(np.asarray(self._handle[()], object).reshape(-1)[0])
 
     def read(self) -> Array:
@@ -361,14 +376,58 @@ class Dataset(_Object):
             FormatError: If the data is damaged, not all there, too large, or not numbers.
         """
         guard = self._guard
-        if self.is_text:
-            guard.fail("hdf5.type", self.path, "strings", "numbers")
+        if self.kind != "numbers":
+            guard.fail("hdf5.type", self.path, self.kind, "numbers")
         chunked = self._check_storage()
         guard.charge(self.path, self.nbytes)
         with guard.reading(self.path):
             if self.nbytes == 0:
                 return np.empty(self.shape, self._dtype)
             return self._read_chunks() if chunked else np.asarray(self._handle[()])
+
+    def lists(self) -> tuple[Array, Array]:
+        """Lists of numbers, one after the other.
+
+        Returns:
+            Where each list begins in the numbers, and where the last one ends; and the numbers.
+
+        Raises:
+            FormatError: If the data is damaged, not all there, too large, or not one axis of
+                lists.
+        """
+        guard = self._guard
+        if self.kind != "lists" or len(self.shape) != 1:
+            found = f"{self.kind} along {len(self.shape)} axes"
+            guard.fail("hdf5.type", self.path, found, "lists along one axis")
+        chunked = self._check_storage()
+        guard.charge(self.path, self.nbytes)
+        with guard.reading(self.path):
+            references = np.empty(0, _REFERENCE)
+            if self.nbytes:
+                references = (
+                    self._read_chunks()
+                    if chunked
+                    else np.frombuffer(self._contiguous(), _REFERENCE)
+                )
+            lengths = references["length"].astype(np.int64)
+            ends = np.cumsum(lengths)
+            size = int(lengths.sum()) * self._dtype.itemsize
+            if size > guard.size:  # a list belongs to one reference
+                found = f"lists of {size} bytes"
+                guard.fail("hdf5.malformed", self.path, found, "no more than the file has")
+            guard.charge(self.path, size)
+            pieces = [
+                guard.heap_object(self.path, length * self._dtype.itemsize, heap, number)
+                for length, heap, number in references.tolist()
+            ]
+            return np.concatenate(([0], ends)), np.frombuffer(b"".join(pieces), self._dtype)
+
+    def _contiguous(self) -> bytes:
+        """The bytes of a contiguous dataset."""
+        offset = self._handle.id.get_offset()
+        if offset is None:
+            self._guard.fail("hdf5.storage", self.path, f"compact {self.kind}", "contiguous data")
+        return self._guard.raw(self.path, offset, self.nbytes)
 
     def _check_storage(self) -> bool:
         """Report data that is not all in this file; tell whether it is in chunks."""
@@ -415,9 +474,9 @@ class Dataset(_Object):
             guard.fail("hdf5.limit", self.path, f"{expected} chunks", f"{MAX_CHUNKS} chunks")
         if found != expected:
             guard.fail("hdf5.storage", self.path, f"{found} chunks", f"{expected} chunks of data")
-        size = math.prod(chunk) * self._dtype.itemsize
+        size = math.prod(chunk) * self._stored.itemsize
         guard.charge(self.path, size)
-        array = np.empty(self.shape, self._dtype)
+        array = np.empty(self.shape, self._stored)
         for place in itertools.product(*map(range, counts)):
             start = tuple(p * c for p, c in zip(place, chunk, strict=True))
             info = dataset.get_chunk_info_by_coord(start)
@@ -426,7 +485,7 @@ class Dataset(_Object):
             mask, raw = dataset.read_direct_chunk(start)
             used = [code for i, code in enumerate(filters) if not mask >> i & 1]
             data = self._decoded(bytes(raw), used, size)
-            block = np.frombuffer(data, self._dtype).reshape(chunk)
+            block = np.frombuffer(data, self._stored).reshape(chunk)
             kept = [min(c, n - s) for c, n, s in zip(chunk, self.shape, start, strict=True)]
             target = tuple(slice(s, s + k) for s, k in zip(start, kept, strict=True))
             array[target] = block[tuple(slice(k) for k in kept)]
@@ -447,7 +506,7 @@ class Dataset(_Object):
                 if len(data) > most:
                     guard.fail("hdf5.malformed", self.path, "a longer chunk", f"{most} bytes")
             else:
-                width = self._dtype.itemsize
+                width = self._stored.itemsize
                 whole = len(data) - len(data) % width
                 planes = np.frombuffer(data, np.uint8, whole).reshape(width, -1)
                 data = planes.T.tobytes() + data[whole:]
@@ -604,12 +663,17 @@ def _shape(guard: _Guard, path: str, space: Any) -> tuple[int, ...]:
     return shape
 
 
-def _check_type(guard: _Guard, path: str, type_id: Any) -> bool:
-    """Report a type that is not allowed; tell whether it is a string of variable length."""
+def _check_type(guard: _Guard, path: str, type_id: Any) -> Kind:
+    """Report a type that is not allowed; tell what its elements are."""
     h5t = guard.h5py.h5t
     kind, size = type_id.get_class(), type_id.get_size()
     if kind == h5t.STRING:
-        return bool(type_id.is_variable_str())
+        return "variable text" if type_id.is_variable_str() else "text"
+    if kind == h5t.VLEN:
+        element = type_id.get_super()
+        if element.get_class() in (h5t.INTEGER, h5t.FLOAT):
+            _check_type(guard, path, element)
+            return "lists"
     if kind in (h5t.INTEGER, h5t.FLOAT) and size <= 8:
         type_id.dtype  # noqa: B018 - raises if NumPy has no such type
     elif kind == h5t.ENUM and size == 1:
@@ -618,14 +682,14 @@ def _check_type(guard: _Guard, path: str, type_id: Any) -> bool:
     elif kind != h5t.OPAQUE or size != 2:
         names = {
             h5t.REFERENCE: "references",
-            h5t.VLEN: "lists of variable length",
+            h5t.VLEN: "lists of anything but numbers",
             h5t.COMPOUND: "compounds",
             h5t.ARRAY: "arrays in arrays",
             h5t.OPAQUE: "opaque bytes",
         }
         found = names.get(kind, f"type class {kind} of {size} bytes")
-        guard.fail("hdf5.type", path, found, "numbers or strings")
-    return False
+        guard.fail("hdf5.type", path, found, "numbers, strings or lists of numbers")
+    return "numbers"
 
 
 def _text(value: object) -> str:

@@ -2,7 +2,8 @@
 
 MODEL is a spiking model, or the network that it came from (.keras, .h5, or a model of domain
 'ann'), for comparison. The data is an .npz file with samples 'x' (or one array for each input,
-named after it) and labels 'y', the number of each sample's class. Besides accuracy, with its
+named after it) and labels 'y', the number of each sample's class, or one of labelled spike data.
+Besides accuracy, with its
 95 % confidence interval (Wilson), spikes and synaptic operations for a sample are counted.
 
   snnir eval net.snnir --data test.npz --steps 16

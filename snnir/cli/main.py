@@ -19,6 +19,7 @@ from snnir.errors import FileError, SnnirError, SnnirWarning
 COMMANDS: Final = {
     "convert": "make a spiking network of a trained one, or bring one to a target",
     "eval": "measure accuracy and spikes on labelled data",
+    "new": "make a spiking network with fresh weights, to be trained",
     "check": "find all that is wrong with a model",
     "info": "show what a model is, without touching its weights",
     "print": "print a model as text",

@@ -1,4 +1,4 @@
-"""List what is installed: operator sets, backends, frontends and targets.
+"""List what is installed: operator sets, backends, frontends, targets and readers of data.
 
 Nothing is imported for that. With --load each is, and what does not load is named; exit code 1
 then.
@@ -24,6 +24,7 @@ _TITLES: Final = {
     "backends": "backends (snnir.backends)",
     "frontends": "frontends (snnir.frontends)",
     "targets": "targets (snnir.targets)",
+    "data": "readers of event files (snnir.data)",
 }
 
 

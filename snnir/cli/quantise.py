@@ -9,8 +9,7 @@ floats, integers and the arithmetic of Loihi 2 on those samples.
 from __future__ import annotations
 
 import argparse
-import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from snnir.cli.common import (
     STDIO,
@@ -25,8 +24,8 @@ from snnir.cli.common import (
     save_model,
     shown,
 )
-from snnir.cli.data import ONLY, Samples, open_samples
-from snnir.errors import FileError, ModelError, raise_errors
+from snnir.cli.data import LABELS, open_samples
+from snnir.errors import ModelError, raise_errors
 from snnir.ir.model import Model
 
 if TYPE_CHECKING:
@@ -35,7 +34,6 @@ if TYPE_CHECKING:
 
     Array = npt.NDArray[np.generic]
 
-LABELS = "y"
 _SCALES = ("auto", "max", "percentile", "mse", "output", "power-of-two")
 
 
@@ -98,22 +96,7 @@ def run(args: argparse.Namespace) -> int:
 def _read(name: str, model: Model) -> tuple[dict[str, Array], Array | None]:
     """All samples of a data file, and its labels if it has some."""
     inputs = [entry.name for entry in model.graph.inputs]
-    tried = [[*inputs, LABELS]] if LABELS not in inputs and name != STDIO else []
-    if tried and len(inputs) == 1:
-        tried.append([ONLY, LABELS])
-    for names in tried:
-        with contextlib.suppress(FileError):
-            found = _arrays(name, names)
-            labels = found.pop(LABELS)
-            if labels.ndim == 1:
-                return dict(zip(inputs, found.values(), strict=True)), labels
-    return _arrays(name, inputs), None
-
-
-def _arrays(name: str, names: list[str]) -> dict[str, Any]:
-    with open_samples(name, names) as found:
-        return {key: _whole(samples) for key, samples in found.items()}
-
-
-def _whole(samples: Samples) -> Array:
-    return samples.read(samples.shape[0])
+    with open_samples(name, inputs, labels="optional") as found:
+        arrays = {key: samples.read(samples.shape[0]) for key, samples in found.items()}
+    labels = None if LABELS in inputs else arrays.pop(LABELS, None)
+    return arrays, labels if labels is None or labels.ndim == 1 else None

@@ -2,8 +2,10 @@
 
 The data is a .npy file, or an .npz file with one array for each input, named after it ('x' for
 a model with one input): samples first, then steps where the input changes over time, then
-features. The results go to an .npz file, one array for each output and recorded value, under
-its name: numpy.load("OUT.npz")["h:spikes"]. Without -o a summary is printed.
+features. A file of spike data (docs/data.md) belongs to the only input.
+
+The results go to an .npz file, one array for each output and recorded value, under its name:
+numpy.load("OUT.npz")["h:spikes"]. Without -o a summary is printed.
 
 With --example NAME the run is kept in the model instead, for `snnir verify` to replay: all
 samples in one batch (use --limit), what every output gave, and what was recorded. -o then

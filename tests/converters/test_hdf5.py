@@ -245,6 +245,7 @@ def special_types(file: Any) -> None:
     reference[0] = file.ref
     lists = file.create_dataset("list", (1,), h5py().vlen_dtype(np.dtype("i4")))
     lists[0] = [1, 2]
+    file.create_dataset("texts", (1,), h5py().vlen_dtype(h5py().string_dtype()))
     file["compound"] = np.zeros(1, [("a", "f4")])
     file["opaque"] = np.zeros(1, "V5")
     file["enumeration"] = np.zeros(1, h5py().enum_dtype({"A": 0}, "i1"))
@@ -253,12 +254,89 @@ def special_types(file: Any) -> None:
         file.attrs[name] = file[name][()]
 
 
-@pytest.mark.parametrize("name", ["reference", "list", "compound", "opaque", "enumeration", "type"])
+@pytest.mark.parametrize(
+    "name", ["reference", "list", "texts", "compound", "opaque", "enumeration", "type"]
+)
 def test_elements_that_are_neither_numbers_nor_strings(name: str) -> None:
     data = content(special_types)
-    assert code(data, lambda root: root.get(name)) == "hdf5.type"
+    assert code(data, lambda root: root.dataset(name).read()) == "hdf5.type"
     if name in ("reference", "list", "compound"):
         assert code(data, lambda root: root.attribute(name)) == "hdf5.type"
+
+
+LISTS = [[1, 2], [], [3, 4, 5], [6]]
+
+
+def lists_file(dtype: str = "i4", **storage: Any) -> bytes:
+    def fill(file: Any) -> None:
+        kind = h5py().vlen_dtype(np.dtype(dtype))
+        lists = file.create_dataset("x", (len(LISTS),), kind, **storage)
+        for number, entries in enumerate(LISTS):
+            lists[number] = np.array(entries, dtype)
+        file.create_dataset("none", (0,), kind)
+        file.create_dataset("table", (1, 1), kind)
+
+    return content(fill)
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", ">f8", "u1", ">i4", "i8"])
+@pytest.mark.parametrize(
+    "storage",
+    [
+        {},
+        {"chunks": (3,), "maxshape": (None,)},
+        {"chunks": (2,), "compression": "gzip"},
+    ],
+    ids=str,
+)
+def test_lists_of_numbers(dtype: str, storage: dict[str, Any]) -> None:
+    with open_hdf5(lists_file(dtype, **storage)) as root:
+        dataset = root.dataset("x")
+        assert (dataset.kind, dataset.dtype, dataset.shape) == ("lists", np.dtype(dtype), (4,))
+        offsets, values = dataset.lists()
+        assert offsets.tolist() == [0, 2, 2, 5, 6]
+        assert values.dtype == np.dtype(dtype) and values.tolist() == [1, 2, 3, 4, 5, 6]
+        assert [part.tolist() for part in root.dataset("none").lists()] == [[0], []]
+
+
+def test_lists_that_are_none_or_too_long() -> None:
+    data = lists_file()
+    assert code(data, lambda root: root.dataset("table").lists()) == "hdf5.type"
+    assert code(data, lambda root: root.dataset("x").lists(), max_bytes=40) == "hdf5.limit"
+    numbers = content(lambda file: file.create_dataset("x", data=np.arange(3)))
+    assert code(numbers, lambda root: root.dataset("x").lists()) == "hdf5.type"
+
+
+def test_lists_that_claim_what_the_file_does_not_have() -> None:
+    """Lengths, heaps and numbers in a reference are believed only as far as the file goes."""
+    data = lists_file()
+    heap = data.index(b"GCOL\x01")
+    reference = data.index(struct.pack("<IQI", 2, heap, 1))
+    for claim in (
+        struct.pack("<IQI", 3, heap, 1),
+        struct.pack("<IQI", 2**32 - 1, heap, 1),
+        struct.pack("<IQI", 2, heap, 77),
+        struct.pack("<IQI", 2, heap + 8, 1),
+        struct.pack("<IQI", 2, 2**63, 1),
+    ):
+        changed = data[:reference] + claim + data[reference + 16 :]
+        assert code(changed, lambda root: root.dataset("x").lists()) == "hdf5.malformed"
+
+
+def test_many_lists_cannot_share_one_place() -> None:
+    """A small file of references to the same numbers would otherwise fill the memory."""
+    size = 4000
+
+    def fill(file: Any) -> None:
+        lists = file.create_dataset("x", (size,), h5py().vlen_dtype(np.dtype("i4")))
+        lists[0] = np.arange(size)
+
+    data = content(fill)
+    reference = struct.pack("<IQI", size, data.index(b"GCOL\x01"), 1)
+    place = data.index(reference)
+    changed = data[:place] + reference * size + data[place + 16 * size :]
+    assert len(changed) == len(data)
+    assert code(changed, lambda root: root.dataset("x").lists()) == "hdf5.malformed"
 
 
 def test_empty_dataspaces_and_strings_in_the_place_of_numbers() -> None:
