@@ -1,8 +1,8 @@
 """Train a spiking network.
 
-The data is an .npz file: samples 'x' (samples, steps, features...) of zeros and ones and labels
-'y', or events in arrays 'offsets', 'times', 'neurons' and 'labels'. Where the model encodes its
-input, 'x' is what the encoder takes. OUT is the model with trained weights; its metadata says how
+The data is a file of spike data with labels, or an .npz file with samples 'x' (samples, steps,
+features...) of zeros and ones and labels 'y'. Where the model encodes its input, 'x' is what the
+encoder takes. OUT is the model with trained weights; its metadata says how
 they came about. What cannot be trained is refused before anything is compiled.
 
   snnir train net.snnir --data train.npz --method eventprop --epochs 20 -o trained.snnir
@@ -13,10 +13,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import zipfile
-from typing import Any, Final
-
-import numpy as np
+from typing import Any
 
 from snnir.cli.common import (
     Exit,
@@ -31,13 +28,12 @@ from snnir.cli.common import (
     save_model,
     shown,
 )
-from snnir.errors import Diagnostic, FileError
+from snnir.cli.data import LABELS, open_samples
 from snnir.files import require_writable
 from snnir.ir.model import Model
 from snnir.training.report import Epoch
 from snnir.training.settings import TrainSettings
 
-_EVENTS: Final = ("offsets", "times", "neurons")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -166,11 +162,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _read(name: str, model: Model) -> tuple[Any, Any]:
     """Samples and labels of a data file."""
-    events = _read_events(name)
-    if events is not None:
-        return events
-    from snnir.cli.data import LABELS, open_samples
-
+    spikes = _read_spikes(name)
+    if spikes is not None:
+        return spikes, spikes.required_labels()
     inputs = [entry.name for entry in model.graph.inputs]
     with open_samples(name, inputs, labels="required") as opened:
         arrays = {key: samples.read(samples.shape[0]) for key, samples in opened.items()}
@@ -178,23 +172,15 @@ def _read(name: str, model: Model) -> tuple[Any, Any]:
     return arrays, labels
 
 
-def _read_events(name: str) -> tuple[Any, Any] | None:
-    """Events and labels, if a file has such arrays."""
-    from snnir.training.data import Events
+def _read_spikes(name: str) -> Any | None:
+    """Spike data, if that is what a file holds."""
+    from snnir.data import arrays, files
 
     where = f"data file '{name}'"
-    try:
-        if not zipfile.is_zipfile(name):
+    with arrays.open_file(name, where) as file:
+        if file.read(len(arrays.ZIP[0])) not in arrays.ZIP:
             return None
-        with np.load(name, allow_pickle=False) as archive:
-            if not set(_EVENTS) <= set(archive.files):
-                return None
-            if "labels" not in archive.files:
-                raise FileError(
-                    Diagnostic("file.data", where, "no array 'labels'", "the class of each sample")
-                )
-            arrays = [archive[key] for key in (*_EVENTS, "labels")]
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        found = str(error)[:200] or type(error).__name__
-        raise FileError(Diagnostic("file.data", where, found, "an .npz file")) from error
-    return Events(*arrays[:3]), arrays[3]
+        archive = arrays.Archive(file, where)
+        return files.read_archive(archive) if files.REQUIRED.keys() <= archive.members.keys() else (
+            None
+        )

@@ -15,6 +15,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from snnir.data import SpikeData, from_dense
 from snnir.errors import (
     CapabilityError,
     Diagnostic,
@@ -29,22 +30,14 @@ from snnir.ir.model import Model
 from snnir.ir.tensor import Tensor
 from snnir.runtime.partial import run_part
 from snnir.training import checkpoint
-from snnir.training.data import (
-    Array,
-    Events,
-    Samples,
-    SpikeEvents,
-    check_events,
-    check_targets,
-    raise_findings,
-)
+from snnir.training.data import Array, Samples, check_targets
 from snnir.training.report import Epoch, TrainReport
 from snnir.training.settings import TrainSettings
 from snnir.training.trainer import Parameters, Session, Trainer, find_trainer
 
-Given = SpikeEvents | npt.ArrayLike
-Augment = Callable[[Samples, np.random.Generator], Samples]
-"""Changes samples before an epoch; must return as many."""
+Given = SpikeData | npt.ArrayLike
+Augment = Callable[[SpikeData, np.random.Generator], SpikeData]
+"""Makes the samples of an epoch of those that were given; see :mod:`snnir.data.augment`."""
 
 _CHUNK: Final = 256
 
@@ -79,16 +72,15 @@ def train(
 
     Args:
         model: The network; not modified.
-        data: Samples for each graph input by name, or of the only input: events
-            (:class:`~snnir.training.data.SpikeEvents`), an array (samples, steps, features...) of
-            zeros and ones, or what the input's encoder takes.
+        data: Samples for each graph input by name, or of the only input: spike data, an array
+            (samples, steps, features...) of zeros and ones, or what the input's encoder takes.
         labels: Class of each sample, or the wanted values of shape (samples, steps, features...)
-            for a mean square error. By default those that ``data`` carries.
+            for a mean square error. By default those that spike data has.
         settings: How to train.
         validation: Samples and labels to validate on; by default the part of ``data`` that the
             settings say.
-        augment: Changes the training samples before each epoch; given a generator that depends
-            on seed and epoch only.
+        augment: Makes the training samples of each epoch, for a model with one input; given a
+            generator that depends on seed and epoch only.
         checkpoints: Folder for a checkpoint after each epoch.
         resume: Go on from the newest checkpoint there, if there is one. The result is that of a
             run without interruption, to the bit.
@@ -192,12 +184,8 @@ def _run(
             break
         began = time.monotonic()
         rng = np.random.default_rng([settings.seed, number])
-        order = rng.permutation(len(samples)) if settings.shuffle else np.arange(len(samples))
-        given = samples if augment is None else augment(samples, rng)
-        if len(given) != len(samples):
-            raise RunError(
-                Diagnostic("train.data", "augmentation", f"{len(given)} samples", f"{len(samples)}")
-            )
+        given = samples if augment is None else _augmented(samples, augment, rng)
+        order = rng.permutation(len(given)) if settings.shuffle else np.arange(len(given))
         rate = settings.rate(number)
         score = session.train(given, order, number, rate, watch.batch)
         checked = None if held_out is None else session.evaluate(held_out, watch.batch)
@@ -234,6 +222,23 @@ def _run(
         return best
     report.returned = len(report.history)
     return session.parameters()
+
+
+def _augmented(samples: Samples, augment: Augment, rng: np.random.Generator) -> Samples:
+    (name, data), *others = samples.inputs.items()
+    if others or samples.targets.ndim > 1:
+        raise RunError(
+            Diagnostic("train.data", "augmentation", "several inputs, or no classes",
+                       "one input and classes")
+        )
+    made = augment(
+        SpikeData.trusted(data, data.offsets, data.times, data.neurons, samples.targets), rng
+    )
+    if not len(made) or made.steps != data.steps or made.shape != data.shape:
+        raise RunError(
+            Diagnostic("train.data", "augmentation", repr(made), f"samples as {data!r}")
+        )
+    return Samples({name: made}, made.required_labels())
 
 
 def _is_over(history: list[Epoch], leader: Epoch | None, settings: TrainSettings) -> bool:
@@ -327,72 +332,61 @@ def read_samples(
         raise RunError(
             Diagnostic("train.data", "inputs", ", ".join(map(str, data)), ", ".join(wanted))
         )
-    inputs: dict[str, Events] = {}
+    inputs: dict[str, SpikeData] = {}
     findings: list[Diagnostic] = []
     for name, value in wanted.items():
-        shape = types[value].shape
-        neurons = int(np.prod([int(size) for size in shape], dtype=np.int64))
-        events, found = _events(model, types, name, value, data[name], neurons)
-        findings += found
-        if not found:
-            inputs[name], found = check_events(name, events, model.time.steps, neurons)
+        found = _spikes(model, types, name, value, data[name])
+        if isinstance(found, SpikeData):
+            inputs[name] = found
+        else:
             findings += found
-    raise_findings(findings)
+    raise_errors(findings, RunError)
     counts = {name: len(events) for name, events in inputs.items()}
     if len(set(counts.values())) > 1:
         found_counts = ", ".join(f"{count} of '{name}'" for name, count in counts.items())
         raise RunError(Diagnostic("train.data", "samples", found_counts, "as many of each"))
     (output,) = model.graph.outputs
     shape = types[output.value].shape
-    targets, found = check_targets(
+    targets, findings = check_targets(
         labels, next(iter(counts.values())), settings.loss, model.time.steps,
         tuple(int(size) for size in shape),
     )
-    raise_findings(found)
+    raise_errors(findings, RunError)
     return Samples(inputs, targets)
 
 
-def _events(
-    model: Model, types: Types, name: str, value: str, given: Given, neurons: int
-) -> tuple[SpikeEvents, list[Diagnostic]]:
-    """The spikes of one input, from whatever was given."""
-    nothing = Events(np.zeros(1, np.int64), np.zeros(0), np.zeros(0))
+def _spikes(
+    model: Model, types: Types, name: str, value: str, given: Given
+) -> SpikeData | list[Diagnostic]:
+    """The spikes of one input, from whatever was given; or what is wrong with it."""
     where = f"input '{name}'"
-    if isinstance(given, SpikeEvents):
+
+    def wrong(found: str, allowed: str) -> list[Diagnostic]:
+        return [Diagnostic("train.data", where, found, allowed)]
+
+    shape = tuple(int(size) for size in types[value].shape)
+    steps, dt = model.time.steps, model.time.dt
+    if isinstance(given, SpikeData):
         if value != name:
-            return nothing, [
-                Diagnostic("train.data", where, "events", "values for the input's encoder")
-            ]
-        return given, _length_findings(model, where, given)
+            return wrong("spikes", "values for the input's encoder")
+        found = f"{given.steps} steps of {given.dt:g} s, shape {list(given.shape)}"
+        allowed = f"{steps} steps of {dt:g} s, shape {list(shape)}"
+        fits = given.steps == steps and np.isclose(given.dt, dt, rtol=1e-6, atol=0)
+        return given if fits and given.shape == shape else wrong(found, allowed)
     array = np.asarray(given)
+    if array.dtype.kind not in "biuf" or not array.ndim or not len(array):
+        return wrong(f"shape {list(array.shape)} of type {array.dtype}", "numbers of some samples")
     if value != name:
-        return _encode(model, types, name, value, array), []
-    steps = model.time.steps
-    if array.ndim < 3 or array.dtype.kind not in "biuf" or not len(array):
-        found = f"shape {list(array.shape)} of type {array.dtype}"
-        return nothing, [Diagnostic("train.data", where, found, "[samples, steps, features...]")]
-    size = int(np.prod(array.shape[2:], dtype=np.int64))
-    if array.shape[1] != steps or size != neurons:
-        found = f"{array.shape[1]} steps of {size} neurons"
-        return nothing, [Diagnostic("train.data", where, found, f"{steps} steps of {neurons}")]
+        array = _encoded(model, types, name, value, array)
+    if array.shape[1:] != (steps, *shape):
+        found = f"shape {list(array.shape)}"
+        return wrong(found, f"[samples, {', '.join(map(str, (steps, *shape)))}]")
     if np.any((array != 0) & (array != 1)):
-        return nothing, [Diagnostic("train.data", where, "other values", "0 and 1: spikes")]
-    return Events.from_array(array), []
+        return wrong("other values", "0 and 1: spikes")
+    return from_dense(array, dt=dt, empty="allow")
 
 
-def _length_findings(model: Model, where: str, given: SpikeEvents) -> list[Diagnostic]:
-    """What differs between data that states its steps and a model."""
-    findings = []
-    for name, unit in (("steps", "steps"), ("dt", "s a step")):
-        wanted, found = getattr(model.time, name), getattr(given, name, None)
-        if found is not None and not np.isclose(found, wanted, rtol=1e-6, atol=0):
-            findings.append(
-                Diagnostic("train.data", where, f"{found:g} {unit}", f"{wanted:g} {unit}")
-            )
-    return findings
-
-
-def _encode(model: Model, types: Types, name: str, value: str, array: Array) -> Events:
+def _encoded(model: Model, types: Types, name: str, value: str, array: Array) -> Array:
     """Spikes of an encoder, by the reference.
 
     Raises:
@@ -403,6 +397,4 @@ def _encode(model: Model, types: Types, name: str, value: str, array: Array) -> 
         run_part(model, types, [value], {name: array[start : start + _CHUNK]}, steps=steps)[value]
         for start in range(0, len(array), _CHUNK)
     ]
-    if not pieces:
-        raise RunError(Diagnostic("train.data", f"input '{name}'", "no sample", "at least one"))
-    return Events.from_array(np.concatenate(pieces))
+    return np.concatenate(pieces)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import shutil
 import tempfile
 import warnings
@@ -15,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snnir.check import check
+from snnir.data import SpikeData, from_dense
 from snnir.errors import CapabilityError, Diagnostic, ModelError, raise_errors
 from snnir.infer import infer
 from snnir.ir.model import Model
@@ -28,12 +28,12 @@ from snnir.runtime.backend import (
     state_names,
 )
 from snnir.runtime.partial import run_part
-from snnir.training.data import Events
 from snnir_converters.genn._install import CPU
 from snnir_converters.mlgenn import _compilers
 from snnir_converters.mlgenn._describe import describe
 from snnir_converters.mlgenn._description import Description, Population
 from snnir_converters.mlgenn._live import Live, build_network, build_quietly, require_mlgenn
+from snnir_converters.mlgenn._training import preprocessed
 
 Array = npt.NDArray[Any]
 
@@ -148,7 +148,7 @@ class MlGennPrepared:
                         Diagnostic("run.capability", f"value '{value}'", "other values than 0 "
                                    "and 1", "spikes")
                     )
-                fed[name] = Events.from_array(np.asarray(found))
+                fed[name] = from_dense(np.asarray(found), empty="allow")
             else:
                 fed[name] = np.asarray(found)[:, 0].reshape(len(found), *population.shape)
         return fed
@@ -167,8 +167,8 @@ class MlGennPrepared:
                 Diagnostic("run.record", "record", "spikes of the last step, beside a decoder "
                            "'ExponentialPotential'", "one of the two")
             )
-        events = [each for each in fed.values() if isinstance(each, Events)]
-        most = max((int(np.max(np.diff(each.offsets))) for each in events), default=1)
+        spikes = [each for each in fed.values() if isinstance(each, SpikeData)]
+        most = max((int(each.counts.max()) for each in spikes), default=1)
         live = build_network(
             description, max_events=max(most, 1), record_spikes=True, dendritic=True
         )
@@ -203,17 +203,11 @@ def _run_sample(
     index: int,
     wanted: Mapping[str, Population],
 ) -> dict[str, Array]:
-    from ml_genn.utils.data import PreprocessedSpikes
-
     given: dict[Any, Any] = {}
     for name, values in fed.items():
         population = live.populations[name]
-        if isinstance(values, Events):
-            times, ids = values.sample(index)
-            order = np.lexsort((times, ids))
-            ends = np.cumsum(np.bincount(ids, minlength=math.prod(population.shape)))
-            scaled = (times[order] * description.dt).astype(np.float32)
-            given[population] = [PreprocessedSpikes(ends, scaled)]
+        if isinstance(values, SpikeData):
+            given[population] = preprocessed(values[index : index + 1], description.dt)
         else:
             given[population] = values[index : index + 1]
     for group in ("Reset", _compilers.CLEAR):

@@ -203,7 +203,10 @@ class _Describer:
 
     @staticmethod
     def _is(node: Node | None, operators: Sequence[str]) -> bool:
-        return node is not None and node.domain == "snn" and node.operator in operators
+        """Whether a node is one of some operators; those of layout belong to two domains."""
+        if node is None or node.operator not in operators:
+            return False
+        return node.domain == "snn" or (node.domain == "ann" and node.operator in LAYOUT)
 
     def _shape(self, name: str) -> tuple[int, ...]:
         """Shape of the value that a graph input or a node with one output gives."""

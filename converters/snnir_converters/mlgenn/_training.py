@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 from snnir.errors import Diagnostic, RunError
 from snnir.ir.model import Model
-from snnir.training.data import Events, Samples
+from snnir.data import SpikeData
+from snnir.training.data import Samples
 from snnir.training.settings import EPROP, EVENTPROP, TrainSettings
 from snnir.training.trainer import Parameters, Progress, Score, Session
 from snnir_converters.mlgenn import _compilers, _feasible
@@ -30,6 +31,8 @@ Array = npt.NDArray[Any]
 
 _MODEL: Final = "snnir_training"
 _TINY: Final = 1e-30
+_ROOM: Final = 4
+"""Times the events of the largest sample that there is room for, for augmented ones."""
 
 
 @dataclass(frozen=True)
@@ -84,15 +87,18 @@ def _open(
     folder: Path,
     stack: contextlib.ExitStack,
 ) -> MlGennSession:
-    events = [s for each in (samples, validation) if each for s in each.inputs.values()]
-    most = settings.batch_size * max(int(np.max(np.diff(e.offsets), initial=0)) for e in events)
+    spikes = [data for each in (samples, validation) if each for data in each.inputs.values()]
+    most = settings.batch_size * max(
+        min(_ROOM * int(data.counts.max(initial=1)), data.neuron_count * data.steps)
+        for data in spikes
+    )
     live = build_network(description, max_events=max(most, 1))
     compiler = _compiler(description, settings, live)
     with _explained("compiling"):
         compiled = compiler.compile(live.network, name=_MODEL)
         build_quietly(compiled.genn_model, folder)
         stack.enter_context(compiled)
-    return MlGennSession(description, settings, live, compiled)
+    return MlGennSession(description, settings, live, compiled, most)
 
 
 @contextlib.contextmanager
@@ -173,14 +179,20 @@ class MlGennSession:
     """A compiled network; see :class:`snnir.training.trainer.Session`."""
 
     def __init__(
-        self, description: Description, settings: TrainSettings, live: Live, compiled: Any
+        self,
+        description: Description,
+        settings: TrainSettings,
+        live: Live,
+        compiled: Any,
+        most: int,
     ) -> None:
+        self._most = most
         self._description = description
         self._settings = settings
         self._live = live
         self._compiled = compiled
         self._output = next(iter(description.outputs.values()))
-        self._pieces: dict[int, list[Any]] = {}
+        self._pieces: dict[str, list[tuple[SpikeData, list[Any]]]] = {}
 
     # Epochs ----------------------------------------------------------------------------------------
 
@@ -241,34 +253,30 @@ class MlGennSession:
 
     def _batches(self, samples: Samples, order: Array) -> tuple[dict[Any, Any], dict[Any, Any]]:
         """Samples in some order, as mlGeNN takes them."""
-        x = {
-            self._live.inputs[name]: _in_order(self._preprocessed(name, events), order)
-            for name, events in samples.inputs.items()
-        }
+        x = {}
+        for name, data in samples.inputs.items():
+            pieces = self._preprocessed(name, data)
+            x[self._live.inputs[name]] = [pieces[index] for index in order]
         targets = samples.targets[order]
         if targets.ndim > 1:
             ahead = np.zeros((len(targets), self._description.latency, *targets.shape[2:]))
             targets = np.concatenate([ahead, targets], axis=1).astype(np.float32)
         return x, {self._live.populations[self._output]: targets}
 
-    def _preprocessed(self, name: str, events: Events) -> list[Any]:
-        from ml_genn.utils.data import PreprocessedSpikes
-
-        found = self._pieces.get(id(events))
-        if found is not None and found[0] is events:
-            return found[1]  # type: ignore[no-any-return]
-        neurons = self._live.inputs[name]
-        size = math.prod(neurons.shape)
-        pieces = []
-        for index in range(len(events)):
-            times, ids = events.sample(index)
-            ends = np.cumsum(np.bincount(ids, minlength=size))
-            pieces.append(
-                PreprocessedSpikes(ends, (times * self._description.dt).astype(np.float32))
+    def _preprocessed(self, name: str, data: SpikeData) -> list[Any]:
+        """Each sample's spikes: those of each neuron in turn."""
+        found = self._pieces.get(name, [])
+        for known, pieces in found:
+            if known is data:
+                return pieces
+        room = self._most // self._settings.batch_size
+        if int(data.counts.max(initial=0)) > room:
+            raise RunError(
+                Diagnostic("train.data", f"input '{name}'", f"{data.counts.max()} events of a "
+                           "sample after augmentation", f"{room}: {_ROOM} times those before")
             )
-        if len(self._pieces) > 8:
-            self._pieces.clear()
-        self._pieces[id(events)] = [events, pieces]
+        pieces = preprocessed(data, self._description.dt)
+        self._pieces[name] = [*found[-1:], (data, pieces)]
         return pieces
 
     # Values ------------------------------------------------------------------------------------------
@@ -380,8 +388,22 @@ class MlGennSession:
 CLEAR_TIME: Final = _compilers.CLEAR
 
 
-def _in_order(pieces: list[Any], order: Array) -> list[Any]:
-    return [pieces[index] for index in order]
+def preprocessed(data: SpikeData, dt: float) -> list[Any]:
+    """Spikes of each sample as mlGeNN takes them.
+
+    Args:
+        data: Spikes.
+        dt: Length of a step in ms.
+    """
+    from ml_genn.utils.data import PreprocessedSpikes
+
+    pieces = []
+    for index in range(len(data)):
+        times, neurons = data.events(index)
+        order = np.argsort(neurons, kind="stable")  # each neuron's times rise already
+        ends = np.cumsum(np.bincount(neurons, minlength=data.neuron_count))
+        pieces.append(PreprocessedSpikes(ends, (times[order] * dt).astype(np.float32)))
+    return pieces
 
 
 def _progress_callback(progress: Progress, total: int, size: int) -> Any:
