@@ -12,12 +12,13 @@ import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from snnir import files
+from snnir.data.arrays import npz_writer
 from snnir.errors import Diagnostic, FileError, FormatError
 
 Array = npt.NDArray[Any]
@@ -60,13 +61,6 @@ def write(folder: Path, checkpoint: Checkpoint, *, keep: int = 2) -> Path:
     arrays |= {f"best/{i}": array for i, array in enumerate(checkpoint.best.values())}
     arrays["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
 
-    def fill(file: BinaryIO) -> None:
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
-            for name, array in arrays.items():
-                with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, np.asarray(array, order="C"),
-                                              allow_pickle=False)
-
     path = folder / f"epoch_{checkpoint.epochs:04}.npz"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -74,7 +68,7 @@ def write(folder: Path, checkpoint: Checkpoint, *, keep: int = 2) -> Path:
         raise FileError(
             Diagnostic("file.unwritable", f"folder '{folder}'", files.reason(error), "a folder")
         ) from error
-    files.write_atomically(path, fill)
+    files.write_atomically(path, npz_writer(arrays))
     for old in _numbered(folder)[:-keep]:
         old.unlink(missing_ok=True)
     return path
@@ -102,7 +96,7 @@ def read_latest(folder: Path, identity: Mapping[str, str]) -> Checkpoint | None:
     path = numbered[-1]
     where = f"checkpoint '{path}'"
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         meta = json.loads(arrays.pop("meta").tobytes())
         found = Checkpoint(

@@ -80,7 +80,7 @@ def describe(
         return None, errors
     describer = _Describer(model, scaled)
     description = describer.describe()
-    return description, describer.findings
+    return description, list(dict.fromkeys(describer.findings))
 
 
 def rest_findings(
@@ -121,23 +121,26 @@ class _Describer:
         self._names: dict[str, str] = {}
         self._taken: set[str] = set()
         self._scalings: dict[str, tuple[bool, bool]] = {}
+        self._unshaped = False
 
     def describe(self) -> Description | None:
+        """The network, or None if something is wrong."""
+        for node in self._graph.nodes.values():
+            start = node.attributes.get("start_step", 0)
+            if start:
+                self._refuse(node, f"start_step {start}", "0")
         neurons = [n for n in self._graph.nodes.values() if self._is(n, NEURONS)]
         paths = {node.name: self._paths_into(node) for node in neurons}
         readouts, outputs = self._outputs()
         sources = self._sources(paths)
-        if self.findings and any(f.severity == "error" for f in self.findings):
-            return None
         populations = {
             name: Population(self._name(name), "SpikeInput", self._shape(name), node=name)
             for name in sources
         }
         for node in neurons:
             population = self._population(node, paths[node.name], readouts.get(node.name))
-            if population is not None:
-                populations[node.name] = population
-        if any(f.severity == "error" for f in self.findings):
+            populations[node.name] = population
+        if self._unshaped:
             return None
         self._shape_sources(populations, paths)
         lags = self._lags(populations, paths, outputs.values())
@@ -215,6 +218,7 @@ class _Describer:
         shape = self._types[value].shape
         if not all(isinstance(size, int) for size in shape):
             text = ", ".join(map(str, shape))
+            self._unshaped = True
             self._add("mlgenn.unsupported", f"value '{value}'", f"[{text}]", "known lengths")
             return ()
         return tuple(int(size) for size in shape)
@@ -376,7 +380,7 @@ class _Describer:
 
     def _population(
         self, node: Node, paths: list[_Path], decoder: str | None
-    ) -> Population | None:
+    ) -> Population:
         shape = self._shape(node.name)
         initial = self._values(node, "initial_potential", 0.0)
         bias = self._values(node, "bias", 0.0)
