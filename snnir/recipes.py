@@ -349,6 +349,7 @@ class _Network:
         adaptation: dict[str, Any] = {}
         if recipe.adaptive:
             adaptation = {
+                "refractory_mode": "integrate",
                 "adaptation_decay": self._decay(settings.tau_adapt),
                 "adaptation_strength": settings.adaptation_strength,
             }

@@ -26,14 +26,12 @@ from snnir.cli.common import (
     require_different_files,
     require_one_stdin,
     save_model,
-    shown,
 )
 from snnir.cli.data import LABELS, open_samples
 from snnir.files import require_writable
 from snnir.ir.model import Model
 from snnir.training.report import Epoch
 from snnir.training.settings import TrainSettings
-
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -65,9 +63,7 @@ def _add_setting(group: Any, entry: dataclasses.Field[Any]) -> None:
     if len(methods) == 1:
         text += f" ({methods[0]})"
     if isinstance(default, bool):
-        group.add_argument(
-            flag, action=argparse.BooleanOptionalAction, default=default, help=text
-        )
+        group.add_argument(flag, action=argparse.BooleanOptionalAction, default=default, help=text)
         return
     if default is not None and default != () and "default" not in text:
         text += f" (default: {default})"
@@ -76,7 +72,7 @@ def _add_setting(group: Any, entry: dataclasses.Field[Any]) -> None:
         options["choices"] = rule["choices"]
     elif default == ():
         options |= {"type": _names, "metavar": "NODES"}
-    elif "Strength" in str(entry.type):
+    elif "Mapping" in str(entry.type):
         options |= {"type": _strength, "metavar": "X|NODE=X,..."}
     elif rule["whole"]:
         options |= {"type": int, "metavar": "N"}
@@ -181,6 +177,8 @@ def _read_spikes(name: str) -> Any | None:
         if file.read(len(arrays.ZIP[0])) not in arrays.ZIP:
             return None
         archive = arrays.Archive(file, where)
-        return files.read_archive(archive) if files.REQUIRED.keys() <= archive.members.keys() else (
-            None
+        return (
+            files.read_archive(archive)
+            if files.REQUIRED.keys() <= archive.members.keys()
+            else (None)
         )

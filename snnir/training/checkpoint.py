@@ -115,8 +115,13 @@ def read_latest(folder: Path, identity: Mapping[str, str]) -> Checkpoint | None:
         ) from error
     except (ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, EOFError) as error:
         raise FormatError(
-            Diagnostic("train.checkpoint", where, f"{type(error).__name__}: {error}",
-                       "a whole checkpoint", "Remove the file to go on from the one before.")
+            Diagnostic(
+                "train.checkpoint",
+                where,
+                f"{type(error).__name__}: {error}",
+                "a whole checkpoint",
+                "Remove the file to go on from the one before.",
+            )
         ) from error
     names = sorted({*identity, *found.identity})
     different = [

@@ -115,7 +115,7 @@ def write_log(history: Sequence[Epoch], path: str | os.PathLike[str]) -> None:
 
 
 def figure_class() -> Any:
-    """matplotlib's class of figures.
+    """Matplotlib's class of figures.
 
     Raises:
         MissingDependency: If matplotlib is not installed.
@@ -124,8 +124,13 @@ def figure_class() -> Any:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
         raise MissingDependency(
-            Diagnostic("plugin.missing-dependency", "plot", f"no package '{error.name}'",
-                       "matplotlib", "pip install 'snnir[report]'")
+            Diagnostic(
+                "plugin.missing-dependency",
+                "plot",
+                f"no package '{error.name}'",
+                "matplotlib",
+                "pip install 'snnir[report]'",
+            )
         ) from error
     return Figure
 

@@ -106,8 +106,9 @@ def train(
     unknown = sorted(set(options) - known)
     if unknown:
         raise RunError(
-            Diagnostic("train.setting", "settings", ", ".join(map(repr, unknown)),
-                       ", ".join(sorted(known)))
+            Diagnostic(
+                "train.setting", "settings", ", ".join(map(repr, unknown)), ", ".join(sorted(known))
+            )
         )
     settings = dataclasses.replace(settings or TrainSettings(), **options)
     raise_errors(settings.check(), RunError)
@@ -120,8 +121,12 @@ def train(
     samples, held_out = _samples(model, trainer, settings, data, labels, validation)
     if model.examples:
         report.findings.append(
-            Diagnostic("train.examples", "model", ", ".join(map(repr, model.examples)),
-                       "examples of the trained network")
+            Diagnostic(
+                "train.examples",
+                "model",
+                ", ".join(map(repr, model.examples)),
+                "examples of the trained network",
+            )
         )
     for finding in report.findings:
         warnings.warn(str(finding), SnnirWarning, stacklevel=2)
@@ -134,8 +139,18 @@ def train(
     folder = None if checkpoints is None else Path(checkpoints)
     start = checkpoint.read_latest(folder, identity) if folder is not None and resume else None
     with trainer.open(model, settings, samples, held_out) as session:
-        best = _run(session, settings, samples, held_out, augment, folder, start, identity,
-                    watch or Watch(), report)
+        best = _run(
+            session,
+            settings,
+            samples,
+            held_out,
+            augment,
+            folder,
+            start,
+            identity,
+            watch or Watch(),
+            report,
+        )
         report.details = session.details()
     report.provenance = {
         "training.method": settings.method,
@@ -228,16 +243,18 @@ def _augmented(samples: Samples, augment: Augment, rng: np.random.Generator) -> 
     (name, data), *others = samples.inputs.items()
     if others or samples.targets.ndim > 1:
         raise RunError(
-            Diagnostic("train.data", "augmentation", "several inputs, or no classes",
-                       "one input and classes")
+            Diagnostic(
+                "train.data",
+                "augmentation",
+                "several inputs, or no classes",
+                "one input and classes",
+            )
         )
     made = augment(
         SpikeData.trusted(data, data.offsets, data.times, data.neurons, samples.targets), rng
     )
     if not len(made) or made.steps != data.steps or made.shape != data.shape:
-        raise RunError(
-            Diagnostic("train.data", "augmentation", repr(made), f"samples as {data!r}")
-        )
+        raise RunError(Diagnostic("train.data", "augmentation", repr(made), f"samples as {data!r}"))
     return Samples({name: made}, made.required_labels())
 
 
@@ -249,8 +266,12 @@ def _is_over(history: list[Epoch], leader: Epoch | None, settings: TrainSettings
 
 def _require_finite(parameters: Parameters, epoch: Epoch) -> None:
     findings = [
-        Diagnostic("train.diverged", f"node '{node}', parameter '{name}'",
-                   f"NaN or infinite numbers after epoch {epoch.epoch}", "finite numbers")
+        Diagnostic(
+            "train.diverged",
+            f"node '{node}', parameter '{name}'",
+            f"NaN or infinite numbers after epoch {epoch.epoch}",
+            "finite numbers",
+        )
         for (node, name), values in parameters.items()
         if not np.all(np.isfinite(values))
     ]
@@ -289,8 +310,12 @@ def _samples(
 ) -> tuple[Samples, Samples | None]:
     if validation is not None and settings.validation:
         raise RunError(
-            Diagnostic("train.setting", "setting 'validation'", f"{settings.validation:g}, and "
-                       "samples to validate on", "one of the two")
+            Diagnostic(
+                "train.setting",
+                "setting 'validation'",
+                f"{settings.validation:g}, and samples to validate on",
+                "one of the two",
+            )
         )
     if labels is None:
         labels = getattr(data, "labels", None)
@@ -348,7 +373,10 @@ def read_samples(
     (output,) = model.graph.outputs
     shape = types[output.value].shape
     targets, findings = check_targets(
-        labels, next(iter(counts.values())), settings.loss, model.time.steps,
+        labels,
+        next(iter(counts.values())),
+        settings.loss,
+        model.time.steps,
         tuple(int(size) for size in shape),
     )
     raise_errors(findings, RunError)

@@ -22,9 +22,6 @@ BOTH: Final = (EVENTPROP, EPROP)
 LOSSES: Final = ("sparse_categorical_crossentropy", "mean_square_error")
 SCHEDULES: Final = "constant, cosine, exponential:FACTOR or step:EPOCHS:FACTOR"
 
-Strength = float | Mapping[str, float]
-"""One number, or one for each node named; 0 for the others."""
-
 
 def _setting(
     default: Any,
@@ -97,29 +94,34 @@ class TrainSettings:
     backend: str = _setting("single_threaded_cpu", "backend of GeNN")
     optimise_code: bool = _setting(True, "compile with optimisation")
     kernel_profiling: bool = _setting(False, "measure the time of each kernel")
-    communicator: str | None = _setting(
-        None, "several GPUs: mpi, under mpirun", choices=("mpi",)
-    )
+    communicator: str | None = _setting(None, "several GPUs: mpi, under mpirun", choices=("mpi",))
     per_timestep_loss: bool = _setting(
         False, "a loss in every step instead of one for a sample", methods=_ONE
     )
-    reg_lambda_upper: Strength = _setting(
+    reg_lambda_upper: float | Mapping[str, float] = _setting(
         0.0, "strength against more spikes than reg_nu_upper", methods=_ONE, minimum=0.0
     )
-    reg_lambda_lower: Strength = _setting(
+    reg_lambda_lower: float | Mapping[str, float] = _setting(
         0.0, "strength against fewer spikes than reg_nu_upper", methods=_ONE, minimum=0.0
     )
     reg_nu_upper: float = _setting(
-        0.0, "spikes of a neuron for a sample that regularisation aims at", methods=_ONE,
+        0.0,
+        "spikes of a neuron for a sample that regularisation aims at",
+        methods=_ONE,
         minimum=0.0,
     )
     max_spikes: int | None = _setting(
-        None, "spikes of a neuron in two samples that there is memory for (default: all that can "
-        "come)", methods=_ONE, minimum=2, whole=True,
+        None,
+        "spikes of a neuron in two samples that there is memory for (default: all that can come)",
+        methods=_ONE,
+        minimum=2,
+        whole=True,
     )
     strict_buffer_checking: bool = _setting(
-        False, "end the process when a neuron spikes more than max_spikes times; otherwise such "
-        "spikes do not take part in learning", methods=_ONE,
+        False,
+        "end the process when a neuron spikes more than max_spikes times; otherwise such "
+        "spikes do not take part in learning",
+        methods=_ONE,
     )
     ttfs_alpha: float = _setting(
         0.01, "weight of early spikes with FirstSpikeTime", methods=_ONE, minimum=0.0
@@ -134,7 +136,11 @@ class TrainSettings:
         None, "of Adam for delays (default: learning_rate)", methods=_ONE, above=0.0
     )
     max_delay_steps: int | None = _setting(
-        None, "longest delay that can be learned", methods=_ONE, minimum=1, maximum=65534,
+        None,
+        "longest delay that can be learned",
+        methods=_ONE,
+        minimum=1,
+        maximum=65534,
         whole=True,
     )
     tau_reg: float = _setting(
@@ -155,13 +161,10 @@ class TrainSettings:
                 allowed = _violated(each, entry)
                 if allowed:
                     findings.append(_finding(entry.name, repr(each), allowed))
-            if self.method not in entry.metadata["methods"] and self.method in BOTH:
-                if value != entry.default:
-                    (method,) = entry.metadata["methods"]
-                    findings.append(
-                        _finding(entry.name, f"{value!r} with method '{self.method}'",
-                                 f"it with method '{method}' only")
-                    )
+            methods = entry.metadata["methods"]
+            if value != entry.default and self.method in BOTH and self.method not in methods:
+                found = f"{value!r} with method '{self.method}'"
+                findings.append(_finding(entry.name, found, f"it with method '{methods[0]}' only"))
         try:
             self.rate(0)
         except ValueError:

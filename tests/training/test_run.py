@@ -42,7 +42,9 @@ def test_trained_weights_come_back_with_their_provenance(toy: Toy) -> None:
     assert metadata["training.model.digest"] == snnir.digest(model)
     assert json.loads(metadata["training.versions"]) == {"toy": "1"}
     assert json.loads(metadata["training.settings"]) == {
-        "epochs": 3, "method": "eventprop", "seed": 7
+        "epochs": 3,
+        "method": "eventprop",
+        "seed": 7,
     }
     assert len(metadata["training.data.sha256"]) == 64
 
@@ -202,9 +204,7 @@ def test_values_are_encoded(toy: Toy) -> None:
     y = np.arange(6) % CLASSES
     model = network("LatencyEncoder")
     encoded = snnir.run(model, x, record=["encoder"])["encoder"]
-    assert np.array_equal(
-        weights(train(model, x, y, epochs=1)[0])[0] > 0, np.ones(CLASSES, bool)
-    )
+    assert np.array_equal(weights(train(model, x, y, epochs=1)[0])[0] > 0, np.ones(CLASSES, bool))
     assert encoded.sum() > 0
     with pytest.raises(RunError, match="encoder"):
         train(model, from_dense(encoded, y, empty="allow"), epochs=1)

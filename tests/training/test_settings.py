@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -62,7 +63,9 @@ def test_an_unknown_setting_is_named() -> None:
 
 def test_only_what_differs_is_kept() -> None:
     assert json.loads(TrainSettings(epochs=3, learn_delays=("a",)).text()) == {
-        "method": "eventprop", "epochs": 3, "learn_delays": ["a"]
+        "method": "eventprop",
+        "epochs": 3,
+        "learn_delays": ["a"],
     }
 
 
@@ -86,7 +89,7 @@ def test_schedules(schedule: str, factors: list[float]) -> None:
 def test_rates_never_rise(epochs: int, schedule: str) -> None:
     settings = TrainSettings(epochs=epochs, schedule=schedule)
     rates = [settings.rate(epoch) for epoch in range(epochs)]
-    assert all(0 <= later <= earlier for earlier, later in zip(rates, rates[1:], strict=False))
+    assert all(0 <= later <= earlier for earlier, later in pairwise(rates))
 
 
 def test_every_setting_says_what_it_does() -> None:

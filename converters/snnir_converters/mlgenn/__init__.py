@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from snnir.errors import Diagnostic, UnsupportedFeature
 from snnir.ir.model import Model
-
 from snnir_converters.mlgenn._backend import MlGennBackend
 from snnir_converters.mlgenn._read import is_live, read_mlgenn
 from snnir_converters.mlgenn._target import TARGET, MlGennTarget, to_network
@@ -56,8 +55,12 @@ class MlGennFrontend:
         unknown = sorted(set(options) - set(known))
         if unknown:
             raise UnsupportedFeature(
-                Diagnostic("mlgenn.option", "frontend 'mlgenn'", f"option {unknown[0]}",
-                           ", ".join(map(repr, known)))
+                Diagnostic(
+                    "mlgenn.option",
+                    "frontend 'mlgenn'",
+                    f"option {unknown[0]}",
+                    ", ".join(map(repr, known)),
+                )
             )
         return read_mlgenn(source, **options)
 

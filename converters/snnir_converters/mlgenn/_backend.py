@@ -74,13 +74,18 @@ class MlGennBackend:
 
 def _exact(description: Description) -> list[Diagnostic]:
     potentials = [
-        output for output, name in description.outputs.items()
+        output
+        for output, name in description.outputs.items()
         if description.populations[name].readout is None
         and description.populations[name].neuron == "LeakyIntegrate"
     ]
     return [
-        Diagnostic("mlgenn.unsupported", f"output '{output}'", "potentials of every step",
-                   "a decoder, or spikes")
+        Diagnostic(
+            "mlgenn.unsupported",
+            f"output '{output}'",
+            "potentials of every step",
+            "a decoder, or spikes",
+        )
         for output in potentials
     ]
 
@@ -145,8 +150,12 @@ class MlGennPrepared:
             if population.neuron == "SpikeInput":
                 if np.any((found != 0) & (found != 1)):
                     raise CapabilityError(
-                        Diagnostic("run.capability", f"value '{value}'", "other values than 0 "
-                                   "and 1", "spikes")
+                        Diagnostic(
+                            "run.capability",
+                            f"value '{value}'",
+                            "other values than 0 and 1",
+                            "spikes",
+                        )
                     )
                 fed[name] = from_dense(np.asarray(found), empty="allow")
             else:
@@ -164,8 +173,12 @@ class MlGennPrepared:
         tail = int(any(each.lag == description.latency for each in wanted.values()))
         if tail and any(p.readout == "AvgVarExpWeight" for p in description.populations.values()):
             raise CapabilityError(
-                Diagnostic("run.record", "record", "spikes of the last step, beside a decoder "
-                           "'ExponentialPotential'", "one of the two")
+                Diagnostic(
+                    "run.record",
+                    "record",
+                    "spikes of the last step, beside a decoder 'ExponentialPotential'",
+                    "one of the two",
+                )
             )
         spikes = [each for each in fed.values() if isinstance(each, SpikeData)]
         most = max((int(each.counts.max()) for each in spikes), default=1)
@@ -223,7 +236,9 @@ def _run_sample(
     answers = compiled._predict_batch(0, given, list(decoded.values()), callbacks)
     found = {
         name: _decoded(
-            np.array(answer[0]), description, tail,
+            np.array(answer[0]),
+            description,
+            tail,
             description.populations[description.outputs[name]],
         )
         for name, answer in zip(decoded, answers, strict=True)
@@ -240,14 +255,15 @@ def _run_sample(
     return found
 
 
-def _decoded(
-    answer: Array, description: Description, tail: int, population: Population
-) -> Array:
+def _decoded(answer: Array, description: Description, tail: int, population: Population) -> Array:
     """What the decoder says, from mlGeNN's readout."""
     steps = description.steps
     if population.readout == "AvgVar":
-        return answer * np.float32((description.timesteps + tail) / steps)
+        mean: Array = answer * np.float32((description.timesteps + tail) / steps)
+        return mean
     if population.readout == "FirstSpikeTime":
         first = np.rint(-answer.astype(np.float64) / description.dt) - population.lag
-        return np.clip(first, 0, steps).astype(np.float32)
-    return answer.astype(np.float32)
+        found: Array = np.clip(first, 0, steps).astype(np.float32)
+        return found
+    plain: Array = answer.astype(np.float32)
+    return plain

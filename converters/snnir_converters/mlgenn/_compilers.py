@@ -49,11 +49,10 @@ def windows(description: Description, tail: int = 0) -> dict[str, Window]:
     found: dict[str, Window] = {}
     for name, population in description.populations.items():
         last = description.steps + population.lag
-        stop = min(last, description.timesteps + tail - 1)
-        sends = bool(description.outgoing(name))
+        stop = min(last, description.timesteps + tail - 1) if description.outgoing(name) else last
         found[name] = Window(
             (population.lag - 0.5) * description.dt if population.lag else None,
-            (stop - 0.5) * description.dt if sends else None,
+            (stop - 0.5) * description.dt if stop < description.timesteps + tail else None,
             (last - 0.5) * description.dt if tail else None,
         )
     return found
@@ -99,9 +98,7 @@ def _clear_between_samples(compiled: Any) -> None:
         callbacks[:] = [
             each
             for each in callbacks
-            if not (
-                isinstance(each, CustomUpdateOnTimestepBegin) and each.name == _UPSTREAM_CLEAR
-            )
+            if not (isinstance(each, CustomUpdateOnTimestepBegin) and each.name == _UPSTREAM_CLEAR)
         ]
         callbacks.append(CustomUpdateOnBatchBegin(CLEAR))
 
@@ -192,9 +189,12 @@ def _add_softmax_each_step(
                 "var_refs": [value],
                 "update_code": "Most = Value;",
             },
-            {}, {"Most": 0.0}, dict(refs),
+            {},
+            {"Most": 0.0},
+            dict(refs),
         ),
-        "StepSoftmaxMost", f"CUStepSoftmaxMost{neurons.name}",
+        "StepSoftmaxMost",
+        f"CUStepSoftmaxMost{neurons.name}",
     )
     refs["Most"] = create_var_ref(largest, "Most")
     summed = compiler.add_custom_update(
@@ -205,9 +205,12 @@ def _add_softmax_each_step(
                 "var_refs": [value, most],
                 "update_code": "Total = exp(Value - Most);",
             },
-            {}, {"Total": 0.0}, dict(refs),
+            {},
+            {"Total": 0.0},
+            dict(refs),
         ),
-        "StepSoftmaxTotal", f"CUStepSoftmaxTotal{neurons.name}",
+        "StepSoftmaxTotal",
+        f"CUStepSoftmaxTotal{neurons.name}",
     )
     refs |= {
         "Total": create_var_ref(summed, "Total"),
@@ -226,9 +229,14 @@ def _add_softmax_each_step(
                 RingWriteOffset++;
                 """,
             },
-            {}, {}, refs, {}, {"RingOutputLossTerm": create_egp_ref(neurons, "RingOutputLossTerm")},
+            {},
+            {},
+            refs,
+            {},
+            {"RingOutputLossTerm": create_egp_ref(neurons, "RingOutputLossTerm")},
         ),
-        "StepSoftmaxStore", f"CUStepSoftmaxStore{neurons.name}",
+        "StepSoftmaxStore",
+        f"CUStepSoftmaxStore{neurons.name}",
     )
     compiled.base_train_callbacks += [
         CustomUpdateOnTimestepEnd(f"StepSoftmax{part}") for part in ("Most", "Total", "Store")
@@ -283,13 +291,24 @@ def _reset_neurons(
     """Back to the initial state: mlGeNN's e-prop resets readouts only."""
     from pygenn import create_var_ref
 
-    initial = {"V": getattr(population.neuron, "v", None), "A": getattr(population.neuron, "a", 0.0),
-               "RefracTime": 0.0, "E": 0.0, "VSoftmax": 0.0, "DeltaBias": 0.0,
-               COLLECTED: 0.0}
+    initial = {
+        "V": getattr(population.neuron, "v", None),
+        "A": getattr(population.neuron, "a", 0.0),
+        "RefracTime": 0.0,
+        "E": 0.0,
+        "VSoftmax": 0.0,
+        "DeltaBias": 0.0,
+        COLLECTED: 0.0,
+    }
     present = {name for name in initial if name in neurons.vars}
     values = [(name, "scalar", initial[name]) for name in sorted(present)]
-    _add_reset(compiler, genn_model, values, lambda name: create_var_ref(neurons, name),
-               f"CUResetState{index}")
+    _add_reset(
+        compiler,
+        genn_model,
+        values,
+        lambda name: create_var_ref(neurons, name),
+        f"CUResetState{index}",
+    )
 
 
 def _reset_traces(compiler: Any, genn_model: Any, synapses: Any, index: int) -> None:
@@ -303,9 +322,13 @@ def _reset_traces(compiler: Any, genn_model: Any, synapses: Any, index: int) -> 
     )
     for kind, variables, names, refer in groups:
         values = [(name, "scalar", 0.0) for name in names if name in variables]
-        _add_reset(compiler, genn_model, values,
-                   lambda name, refer=refer: refer(synapses, name),  # type: ignore[misc]
-                   f"CUReset{kind}{index}")
+        _add_reset(
+            compiler,
+            genn_model,
+            values,
+            lambda name, refer=refer: refer(synapses, name),
+            f"CUReset{kind}{index}",
+        )
 
 
 def _add_reset(

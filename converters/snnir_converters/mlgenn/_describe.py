@@ -62,9 +62,7 @@ class _Path:
     delay: int | Array
 
 
-def describe(
-    model: Model, *, scaled: bool = False
-) -> tuple[Description | None, list[Diagnostic]]:
+def describe(model: Model, *, scaled: bool = False) -> tuple[Description | None, list[Diagnostic]]:
     """The network in mlGeNN's terms.
 
     Args:
@@ -156,7 +154,7 @@ class _Describer:
             return None
         ordered = sorted(populations, key=lambda name: lags[name])
         latency = max((lags[name] for name in outputs.values()), default=max(lags.values()))
-        if latency and any("AvgVarExpWeight" == p.readout for p in populations.values()):
+        if latency and any(p.readout == "AvgVarExpWeight" for p in populations.values()):
             self._add(
                 "mlgenn.readout",
                 "graph outputs",
@@ -167,8 +165,11 @@ class _Describer:
             populations[name].name: dataclasses.replace(populations[name], lag=lags[name])
             for name in ordered
         }
-        inputs = {populations[name].name: self._host(name) for name in populations
-                  if populations[name].is_input}
+        inputs = {
+            populations[name].name: self._host(name)
+            for name in populations
+            if populations[name].is_input
+        }
         return Description(
             self._graph.name,
             self._dt,
@@ -180,10 +181,11 @@ class _Describer:
             {output: populations[name].name for output, name in outputs.items()},
         )
 
-    # Findings and names ------------------------------------------------------------------------
+    # Findings and names --------------------------------------------------------------------------
 
-    def _add(self, code: str, where: str, found: str, allowed: str, hint: str = "",
-             source: str = "") -> None:
+    def _add(
+        self, code: str, where: str, found: str, allowed: str, hint: str = "", source: str = ""
+    ) -> None:
         self.findings.append(Diagnostic(code, where, found, allowed, hint, source))
 
     def _refuse(self, node: Node, found: str, allowed: str, hint: str = "") -> None:
@@ -250,19 +252,30 @@ class _Describer:
         if self._is(node, ("ConstantCurrent",)):
             if weight is None and synapse is None and self._is(reader, ("IF", "LIF")):
                 return [_Path(name, None, None, delay)]
-            self._refuse(node, "a current that meets weights", "one straight into IF or LIF",
-                         "Use an encoder that makes spikes.")
+            self._refuse(
+                node,
+                "a current that meets weights",
+                "one straight into IF or LIF",
+                "Use an encoder that makes spikes.",
+            )
             return []
         if self._is(node, ("ExponentialSynapse",)):
             if synapse is not None or weight is not None:
-                self._refuse(node, "a current that meets weights or a synapse",
-                             "one synapse, behind the weights")
+                self._refuse(
+                    node,
+                    "a current that meets weights or a synapse",
+                    "one synapse, behind the weights",
+                )
                 return []
             synapse = node
         elif self._is(node, WEIGHTS):
             if weight is not None:
-                self._refuse(node, f"weights that lead to those of '{weight.name}'",
-                             "a neuron between them", "Multiply the two into one.")
+                self._refuse(
+                    node,
+                    f"weights that lead to those of '{weight.name}'",
+                    "a neuron between them",
+                    "Multiply the two into one.",
+                )
                 return []
             weight = node
         elif self._is(node, ("Delay",)):
@@ -276,8 +289,11 @@ class _Describer:
                 self._refuse(node, "delays that differ, not before operator Dense", "one delay")
                 return []
         elif not self._is(node, LAYOUT):
-            self._refuse(node, f"operator {node.op} before a neuron",
-                         ", ".join((*WEIGHTS, "ExponentialSynapse", "Delay", *LAYOUT)))
+            self._refuse(
+                node,
+                f"operator {node.op} before a neuron",
+                ", ".join((*WEIGHTS, "ExponentialSynapse", "Delay", *LAYOUT)),
+            )
             return []
         found: list[_Path] = []
         for each in node.inputs:
@@ -317,7 +333,7 @@ class _Describer:
             name = producer(self._graph.nodes[name].inputs[0].source)
         return name
 
-    # Outputs ---------------------------------------------------------------------------------------
+    # Outputs -------------------------------------------------------------------------------------
 
     def _outputs(self) -> tuple[dict[str, str], dict[str, str]]:
         """Readout of each neuron that has one, and the neuron of each graph output."""
@@ -332,8 +348,12 @@ class _Describer:
                 node = self._graph.nodes.get(producer(node.inputs[0].source))
             if node is None or not self._is(node, NEURONS):
                 found = "an input" if node is None else f"operator {node.op}"
-                self._add("mlgenn.unsupported", f"output '{output.name}'", found,
-                          "neurons, or a decoder of them")
+                self._add(
+                    "mlgenn.unsupported",
+                    f"output '{output.name}'",
+                    found,
+                    "neurons, or a decoder of them",
+                )
                 continue
             outputs[output.name] = node.name
             if decoder is None:
@@ -351,13 +371,20 @@ class _Describer:
             self._refuse(decoder, "a time constant", "none: the length of the presentation")
         spikes = decoder.operator in ("SpikeCount", "FirstSpikeTime")
         if spikes != self._is(node, SPIKING):
-            self._refuse(decoder, f"behind {node.op}",
-                         "SpikeCount or FirstSpikeTime of spikes, others of a LeakyIntegrator")
+            self._refuse(
+                decoder,
+                f"behind {node.op}",
+                "SpikeCount or FirstSpikeTime of spikes, others of a LeakyIntegrator",
+            )
         if decoder.operator == "MaxPotential":
-            self._add("mlgenn.readout", f"node '{decoder.name}' ({decoder.op})",
-                      "a maximum", "potentials that exceed 0: the maximum of mlGeNN begins there")
+            self._add(
+                "mlgenn.readout",
+                f"node '{decoder.name}' ({decoder.op})",
+                "a maximum",
+                "potentials that exceed 0: the maximum of mlGeNN begins there",
+            )
 
-    # Neurons ---------------------------------------------------------------------------------------
+    # Neurons -------------------------------------------------------------------------------------
 
     def _values(self, node: Node, name: str, default: float) -> float | Array:
         """A parameter: one number, or one for each neuron."""
@@ -366,8 +393,14 @@ class _Describer:
             return default
         values = tensor.values()
         if values.size and np.all(values == values.flat[0]):
-            return float(values.flat[0])
+            return float(values.reshape(-1)[0])
         return np.broadcast_to(values, self._shape(node.name)).reshape(-1).copy()
+
+    @staticmethod
+    def _whole(node: Node, name: str) -> int:
+        """An attribute that is a whole number, 0 if it is absent."""
+        value = node.attributes.get(name, 0)
+        return value if isinstance(value, int) else 0
 
     def _tau(self, node: Node, name: str, default: float) -> float | Array:
         decay = self._values(node, name, default)
@@ -378,9 +411,7 @@ class _Describer:
             return time_constant(decay, self._dt)
         return np.array([time_constant(float(each), self._dt) for each in decay])
 
-    def _population(
-        self, node: Node, paths: list[_Path], decoder: str | None
-    ) -> Population:
+    def _population(self, node: Node, paths: list[_Path], decoder: str | None) -> Population:
         shape = self._shape(node.name)
         initial = self._values(node, "initial_potential", 0.0)
         bias = self._values(node, "bias", 0.0)
@@ -391,19 +422,29 @@ class _Describer:
             neuron, settings = self._spiking(node, paths, initial)
             if np.any(bias):
                 self._refuse(node, "a bias", "0", "Add an input that spikes in every step.")
-        currents = [path for path in paths
-                    if self._is(self._graph.nodes.get(path.source), ("ConstantCurrent",))]
+        currents = [
+            path
+            for path in paths
+            if self._is(self._graph.nodes.get(path.source), ("ConstantCurrent",))
+        ]
         if currents:
             if len(paths) > 1 or np.any(np.asarray(currents[0].delay)):
-                self._refuse(node, "a current that is delayed or comes with spikes",
-                             "one that comes alone")
+                self._refuse(
+                    node, "a current that is delayed or comes with spikes", "one that comes alone"
+                )
             if neuron not in ("IntegrateFire", "LeakyIntegrateFire") or decoder:
                 self._refuse(node, f"{neuron} as input or output at once", "hidden IF or LIF")
             neuron += "Input"
         at_rest = not (np.any(initial) or np.any(bias))
         return Population(
-            self._name(node.name), neuron, shape, settings,
-            READOUTS[decoder] if decoder else None, node.name, 0, at_rest,
+            self._name(node.name),
+            neuron,
+            shape,
+            settings,
+            READOUTS[decoder] if decoder else None,
+            node.name,
+            0,
+            at_rest,
         )
 
     def _integrator(
@@ -433,14 +474,17 @@ class _Describer:
             "v_reset": self._values(node, "reset_potential", 0.0),
             "v": initial,
         }
-        refractory = int(attribute("refractory_steps", 0))  # type: ignore[call-overload]
+        refractory = self._whole(node, "refractory_steps")
         if node.operator == "IF" and reset == "to_value" and not refractory:
             return "IntegrateFire", settings
         hold = attribute("refractory_mode", "hold") == "hold"
         if refractory and hold and reset == "subtract":
-            self._refuse(node, "a refractory time in which the potential is held, with reset "
-                         "'subtract'", "reset 'to_value', or refractory_mode 'integrate'",
-                         "In mlGeNN such a neuron may spike a step earlier.")
+            self._refuse(
+                node,
+                "a refractory time in which the potential is held, with reset 'subtract'",
+                "reset 'to_value', or refractory_mode 'integrate'",
+                "In mlGeNN such a neuron may spike a step earlier.",
+            )
         wait = refractory if hold else refractory + bool(refractory)
         settings |= {
             "tau_mem": self._tau(node, "decay", 1.0),
@@ -452,11 +496,14 @@ class _Describer:
             strength = self._values(node, "adaptation_strength", 0.0)
             tau = self._tau(node, "adaptation_decay", 1.0)
             return "AdaptiveLeakyIntegrateFire", {
-                **settings, "a": 0.0, "beta": strength, "tau_adapt": tau
+                **settings,
+                "a": 0.0,
+                "beta": strength,
+                "tau_adapt": tau,
             }
         return "LeakyIntegrateFire", {**settings, "scale_i": self._scaling(node, paths)[0]}
 
-    # Gains -----------------------------------------------------------------------------------------
+    # Gains ---------------------------------------------------------------------------------------
 
     def _gain(self, node: Node) -> float | Array:
         return self._values(node, "gain", 1.0)
@@ -505,7 +552,7 @@ class _Describer:
             return 1.0
         return time_constant(decay, self._dt)
 
-    # Connections -----------------------------------------------------------------------------------
+    # Connections ---------------------------------------------------------------------------------
 
     def _shape_sources(
         self, populations: dict[str, Population], paths: dict[str, list[_Path]]
@@ -573,8 +620,11 @@ class _Describer:
             return None
         connectivity, settings, weight, delay = built
         return Connection(
-            self._free(f"{source.name}_{target.name}" if path.weight is None
-                       else f"{path.weight.name}_{source.name}_{target.name}"),
+            self._free(
+                f"{source.name}_{target.name}"
+                if path.weight is None
+                else f"{path.weight.name}_{source.name}_{target.name}"
+            ),
             source.name,
             target.name,
             connectivity,

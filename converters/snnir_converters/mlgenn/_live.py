@@ -115,9 +115,7 @@ def _population(population: Population, max_events: int, record_spikes: bool) ->
     )
 
 
-def _connection(
-    connection: Connection, populations: Mapping[str, Any], dendritic: bool
-) -> Any:
+def _connection(connection: Connection, populations: Mapping[str, Any], dendritic: bool) -> Any:
     delay = connection.delay
     if dendritic and np.ndim(delay) == 0 and delay:
         delay = np.full(connection.weight.shape, delay)

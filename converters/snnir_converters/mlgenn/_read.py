@@ -83,8 +83,9 @@ def read_mlgenn(
     """
     if not is_live(source):
         raise FormatError(
-            Diagnostic("mlgenn.network", "the source", f"a {type(source).__name__}",
-                       "a network of mlGeNN")
+            Diagnostic(
+                "mlgenn.network", "the source", f"a {type(source).__name__}", "a network of mlGeNN"
+            )
         )
     findings: list[Diagnostic] = []
     populations, connections = _parts(source)
@@ -101,8 +102,12 @@ def read_mlgenn(
         )
     if assumed or steps is None:
         findings.append(
-            Diagnostic("mlgenn.time", "network", f"{dt:g} ms and {steps or 1} steps, as assumed",
-                       "dt and steps given, or a compiled network")
+            Diagnostic(
+                "mlgenn.time",
+                "network",
+                f"{dt:g} ms and {steps or 1} steps, as assumed",
+                "dt and steps given, or a compiled network",
+            )
         )
     reader = _Reader(populations, connections, found, dt, int(steps or 1), findings)
     model = reader.read()
@@ -165,8 +170,12 @@ def _checkpoint(
         if name not in known or variable not in ("g", "d", "Bias", "pre_ind", "post_ind"):
             if dash and prefix:
                 findings.append(
-                    Diagnostic("mlgenn.ignored", f"file '{path}'", f"'{variable}' of '{name}'",
-                               "variables of this network")
+                    Diagnostic(
+                        "mlgenn.ignored",
+                        f"file '{path}'",
+                        f"'{variable}' of '{name}'",
+                        "variables of this network",
+                    )
                 )
             continue
         try:
@@ -179,8 +188,12 @@ def _checkpoint(
         used += 1
     if not used:
         raise FormatError(
-            Diagnostic("mlgenn.checkpoint", where, "no file for this network",
-                       f"files such as '{prefix}{next(iter(known), 'Conn')}-g.npy'")
+            Diagnostic(
+                "mlgenn.checkpoint",
+                where,
+                "no file for this network",
+                f"files such as '{prefix}{next(iter(known), 'Conn')}-g.npy'",
+            )
         )
     return found
 
@@ -222,8 +235,9 @@ class _Reader:
         self._dt = dt
         self._findings = findings
         self._errors: list[Diagnostic] = []
-        self._builder = GraphBuilder("mlgenn", dt=dt * 1e-3, steps=steps,
-                                     metadata={"source": "live ml_genn network"})
+        self._builder = GraphBuilder(
+            "mlgenn", dt=dt * 1e-3, steps=steps, metadata={"source": "live ml_genn network"}
+        )
         self._values: dict[str, Value] = {}
         self._planned: dict[str, _Planned] = {}
         self._taken: set[str] = set()
@@ -262,7 +276,7 @@ class _Reader:
         self._taken.add(free)
         return free
 
-    # Populations -----------------------------------------------------------------------------------
+    # Populations ---------------------------------------------------------------------------------
 
     def _shape(self, population: Any) -> tuple[int, ...]:
         if population.shape is None:
@@ -282,8 +296,12 @@ class _Reader:
                 return value.reshape(shape).astype(np.float64)
             self._refuse(where, f"{value.size} values of '{name}'", f"{math.prod(shape)}")
             return 1.0
-        self._refuse(where, f"{type(value).__name__} as '{name}'", "numbers",
-                     "Values that are drawn when the network is compiled are not known before.")
+        self._refuse(
+            where,
+            f"{type(value).__name__} as '{name}'",
+            "numbers",
+            "Values that are drawn when the network is compiled are not known before.",
+        )
         return 1.0
 
     def _add_sources(self) -> None:
@@ -297,9 +315,13 @@ class _Reader:
                 if getattr(population.neuron, "input_frames", 1) != 1:
                     self._refuse(population, "several input frames", "one")
             elif kind not in _NEURONS:
-                self._refuse(population, f"neurons {kind}",
-                             ", ".join(("SpikeInput", "IntegrateFireInput",
-                                        "LeakyIntegrateFireInput", *_NEURONS)))
+                self._refuse(
+                    population,
+                    f"neurons {kind}",
+                    ", ".join(
+                        ("SpikeInput", "IntegrateFireInput", "LeakyIntegrateFireInput", *_NEURONS)
+                    ),
+                )
 
     def _incoming(self, population: Any) -> list[Any]:
         return [each for each in self._connections if each.target() is population]
@@ -334,11 +356,13 @@ class _Reader:
     def _plan(self, population: Any, kind: str, name: str) -> _Planned:
         b, neuron, shape = self._builder, population.neuron, self._shape(population)
         decay: Any = 1.0
-        settings: dict[str, Any] = {"initial_potential": self._number(
-            neuron, population, "v", shape)}
+        settings: dict[str, Any] = {
+            "initial_potential": self._number(neuron, population, "v", shape)
+        }
         if kind != "IntegrateFire":
-            decay = np.exp(-self._dt / np.asarray(self._number(neuron, population, "tau_mem",
-                                                               shape)))
+            decay = np.exp(
+                -self._dt / np.asarray(self._number(neuron, population, "tau_mem", shape))
+            )
             settings["decay"] = _parameter(decay)
         gain, factors = self._gain(population, decay)
         settings["gain"] = _parameter(gain)
@@ -371,12 +395,14 @@ class _Reader:
         if neuron.tau_refrac is not None:
             steps = _countdown(self._number(neuron, population, "tau_refrac"), self._dt)
             if steps and not neuron.integrate_during_refrac and relative:
-                self._refuse(population, "a refractory time in which the potential is held, with "
-                             "a relative reset", "an absolute reset",
-                             "Such a neuron may spike at the end of the time that it is held.")
+                self._refuse(
+                    population,
+                    "a refractory time in which the potential is held, with a relative reset",
+                    "an absolute reset",
+                    "Such a neuron may spike at the end of the time that it is held.",
+                )
             if neuron.integrate_during_refrac:
-                settings |= {"refractory_steps": max(steps - 1, 0),
-                             "refractory_mode": "integrate"}
+                settings |= {"refractory_steps": max(steps - 1, 0), "refractory_mode": "integrate"}
             else:
                 settings["refractory_steps"] = steps
         if kind == "AdaptiveLeakyIntegrateFire":
@@ -389,7 +415,7 @@ class _Reader:
             )
         return settings
 
-    # Connections -----------------------------------------------------------------------------------
+    # Connections ---------------------------------------------------------------------------------
 
     def _add_neurons(self) -> None:
         """Add neurons with what leads to them."""
@@ -440,8 +466,11 @@ class _Reader:
             return self._sparse(connection, value, found, (inputs, outputs), shape, factor)
         if kind == "Conv2D":
             return self._conv(connection, value, found, shape, factor)
-        self._refuse(connection, f"connectivity {kind}", "Dense, FixedProbability with indices, "
-                     "OneToOne or Conv2D")
+        self._refuse(
+            connection,
+            f"connectivity {kind}",
+            "Dense, FixedProbability with indices, OneToOne or Conv2D",
+        )
         return None
 
     def _array(
@@ -457,8 +486,12 @@ class _Reader:
                 return value.reshape(shape)
             self._refuse(connection, f"{value.size} values of '{name}'", f"{math.prod(shape)}")
         else:
-            self._refuse(connection, f"{type(value).__name__} as '{name}'", "numbers",
-                         "Compile and load the network, or give a checkpoint.")
+            self._refuse(
+                connection,
+                f"{type(value).__name__} as '{name}'",
+                "numbers",
+                "Compile and load the network, or give a checkpoint.",
+            )
         return np.zeros(shape) if name == "weight" else 0.0
 
     def _delay(self, connection: Any, found: Mapping[str, Array], shape: tuple[int, ...]) -> Any:
@@ -476,9 +509,7 @@ class _Reader:
         The delay is on the way from the weights, so that types are known before it.
         """
         if len(shape) > 1:
-            value = self._builder.snn.Reshape(
-                value, shape=shape, name=self._name(f"{name}-shape")
-            )
+            value = self._builder.snn.Reshape(value, shape=shape, name=self._name(f"{name}-shape"))
         return value.delayed(1 if np.ndim(delay) else delay + 1)
 
     def _flat(self, value: Value, name: str) -> Value:
@@ -505,9 +536,7 @@ class _Reader:
                 self._flat(value, name), weight=weight, delay_steps=delay, name=name
             )
         else:
-            made = self._builder.snn.Dense(
-                self._flat(value, name), weight=weight, name=name
-            )
+            made = self._builder.snn.Dense(self._flat(value, name), weight=weight, name=name)
         return self._shaped(made, name, shape, delay)
 
     def _sparse(
@@ -525,8 +554,12 @@ class _Reader:
         if pre is None and type(kind).__name__ == "OneToOne":
             pre = post = np.arange(size[0])
         if pre is None or post is None:
-            self._refuse(connection, "synapses that are drawn when the network is compiled",
-                         "pre_ind and post_ind", "Load them from a checkpoint.")
+            self._refuse(
+                connection,
+                "synapses that are drawn when the network is compiled",
+                "pre_ind and post_ind",
+                "Load them from a checkpoint.",
+            )
             return None
         pre, post = np.asarray(pre, np.int64), np.asarray(post, np.int64)
         weight = _scaled(self._array(connection, found, "weight", pre.shape), factor)
@@ -536,8 +569,13 @@ class _Reader:
         name = self._name(connection.name)
         steps = delay[order] if np.ndim(delay) else None
         made = self._builder.snn.Sparse(
-            self._flat(value, name), outputs=size[1], weight=weight[order], indices=post[order].astype(np.int32),
-            row_starts=starts, delay_steps=steps, name=name,
+            self._flat(value, name),
+            outputs=size[1],
+            weight=weight[order],
+            indices=post[order].astype(np.int32),
+            row_starts=starts,
+            delay_steps=steps,
+            name=name,
         )
         return self._shaped(made, name, shape, delay)
 
@@ -558,18 +596,19 @@ class _Reader:
             return None
         name = self._name(connection.name)
         made = self._builder.snn.Conv2D(
-            value, weight=_scaled(weight, factor), strides=tuple(kind.conv_strides),
-            padding=kind.conv_padding.value, name=name,
+            value,
+            weight=_scaled(weight, factor),
+            strides=tuple(kind.conv_strides),
+            padding=kind.conv_padding.value,
+            name=name,
         )
         return (self._flat(made, name) if len(shape) == 1 else made).delayed(delay + 1)
 
-    # Outputs ---------------------------------------------------------------------------------------
+    # Outputs -------------------------------------------------------------------------------------
 
     def _add_outputs(self) -> None:
         read = [
-            each
-            for each in self._populations
-            if getattr(each.neuron, "readout", None) is not None
+            each for each in self._populations if getattr(each.neuron, "readout", None) is not None
         ]
         for population in read:
             kind = type(population.neuron.readout).__name__
@@ -578,11 +617,16 @@ class _Reader:
                 continue
             if kind == "MaxVar":
                 self._findings.append(
-                    Diagnostic("mlgenn.readout", f"population '{population.name}'",
-                               "readout MaxVar, which begins at 0", "potentials that exceed 0")
+                    Diagnostic(
+                        "mlgenn.readout",
+                        f"population '{population.name}'",
+                        "readout MaxVar, which begins at 0",
+                        "potentials that exceed 0",
+                    )
                 )
             decoded = self._builder.add(
-                f"snn.{DECODERS[kind]}", self._values[population.name],
+                f"snn.{DECODERS[kind]}",
+                self._values[population.name],
                 name=self._name(f"{population.name}-readout"),
             )
             self._builder.output(self._name(f"{population.name}-answer"), decoded)

@@ -78,7 +78,7 @@ class _Arrays:
     def load(self, name: str, array: npt.ArrayLike) -> str:
         """Keep an array; returns what loads it."""
         stream = io.BytesIO()
-        np.lib.format.write_array(stream, np.asarray(array, order="C"), allow_pickle=False)
+        np.save(stream, np.asarray(array, order="C"), allow_pickle=False)
         self.files[f"{WEIGHTS}/{name}.npy"] = stream.getvalue()
         return f'load("{name}")'
 
@@ -174,7 +174,11 @@ def _connection(connection: Connection, arrays: _Arrays) -> str:
     if np.ndim(connection.delay):
         text += f"            max_delay_steps={connection.max_delay},\n"
     text += "        )\n"
-    values = {"weight": connection.weight, "delay": connection.delay, **indices}
+    values: dict[str, Setting | int] = {
+        "weight": connection.weight,
+        "delay": connection.delay,
+        **indices,
+    }
     for name, value in values.items():
         given = _setting(f"{connection.name}-{name}", value, arrays)
         text += f"        {connection.name}.connectivity.{name} = {given}\n"
@@ -182,8 +186,8 @@ def _connection(connection: Connection, arrays: _Arrays) -> str:
 
 
 def _setting(name: str, value: Setting | int, arrays: _Arrays) -> str:
-    if np.ndim(value):
-        return arrays.load(name, value)  # type: ignore[arg-type]
+    if isinstance(value, np.ndarray):
+        return arrays.load(name, value)
     return 'float("inf")' if value == np.inf else repr(value)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import importlib.metadata
 import math
 import shutil
@@ -17,9 +16,9 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from snnir.data import SpikeData
 from snnir.errors import Diagnostic, RunError
 from snnir.ir.model import Model
-from snnir.data import SpikeData
 from snnir.training.data import Samples
 from snnir.training.settings import EPROP, EVENTPROP, TrainSettings
 from snnir.training.trainer import Parameters, Progress, Score, Session
@@ -194,7 +193,7 @@ class MlGennSession:
         self._output = next(iter(description.outputs.values()))
         self._pieces: dict[str, list[tuple[SpikeData, list[Any]]]] = {}
 
-    # Epochs ----------------------------------------------------------------------------------------
+    # Epochs --------------------------------------------------------------------------------------
 
     def train(
         self, samples: Samples, order: Array, epoch: int, rate: float, progress: Progress
@@ -202,13 +201,20 @@ class MlGennSession:
         """One pass over samples."""
         x, y = self._batches(samples, order)
         scale = rate / self._settings.learning_rate
-        rates = [self._settings.learning_rate, self._settings.delay_learning_rate
-                 or self._settings.learning_rate]
+        rates = [
+            self._settings.learning_rate,
+            self._settings.delay_learning_rate or self._settings.learning_rate,
+        ]
         for (optimiser, _), base in zip(self._compiled.optimisers, rates, strict=False):
             optimiser.alpha = base * scale
         with _explained("training"):
             metrics, _ = self._compiled.train(
-                x, y, num_epochs=1, start_epoch=epoch, shuffle=False, metrics=self._metric(),
+                x,
+                y,
+                num_epochs=1,
+                start_epoch=epoch,
+                shuffle=False,
+                metrics=self._metric(),
                 callbacks=[_progress_callback(progress, len(samples), self._settings.batch_size)],
             )
         (metric,) = metrics.values()
@@ -227,17 +233,17 @@ class MlGennSession:
         from ml_genn.utils.data import batch_dataset
 
         callbacks = CallbackList(
-            [*compiled.base_validate_callbacks,
-             _progress_callback(progress, len(samples), size)],
-            compiled_network=compiled, num_batches=math.ceil(len(samples) / size), num_epochs=1,
+            [*compiled.base_validate_callbacks, _progress_callback(progress, len(samples), size)],
+            compiled_network=compiled,
+            num_batches=math.ceil(len(samples) / size),
+            num_epochs=1,
         )
-        pairs = zip(batch_dataset(x, size, len(samples)), batch_dataset(y, size, len(samples)),
-                    strict=True)
+        pairs = zip(
+            batch_dataset(x, size, len(samples)), batch_dataset(y, size, len(samples)), strict=True
+        )
         with _explained("validation"):
             for number, (given, wanted) in enumerate(pairs):
-                compiled._validate_batch(
-                    number, given, wanted, dict.fromkeys(y, metric), callbacks
-                )
+                compiled._validate_batch(number, given, wanted, dict.fromkeys(y, metric), callbacks)
         return metric.score()  # type: ignore[no-any-return]
 
     def _metric(self) -> Any:
@@ -272,21 +278,28 @@ class MlGennSession:
         room = self._most // self._settings.batch_size
         if int(data.counts.max(initial=0)) > room:
             raise RunError(
-                Diagnostic("train.data", f"input '{name}'", f"{data.counts.max()} events of a "
-                           "sample after augmentation", f"{room}: {_ROOM} times those before")
+                Diagnostic(
+                    "train.data",
+                    f"input '{name}'",
+                    f"{data.counts.max()} events of a sample after augmentation",
+                    f"{room}: {_ROOM} times those before",
+                )
             )
         pieces = preprocessed(data, self._description.dt)
         self._pieces[name] = [*found[-1:], (data, pieces)]
         return pieces
 
-    # Values ------------------------------------------------------------------------------------------
+    # Values --------------------------------------------------------------------------------------
 
     def parameters(self) -> Parameters:
         """The trained values, as the model holds them."""
         found: dict[tuple[str, str], npt.NDArray[np.generic]] = {}
         for connection in self._description.connections.values():
-            names = {v for c, v in self._compiled.checkpoint_connection_vars
-                     if c is self._live.connections[connection.name]}
+            names = {
+                v
+                for c, v in self._compiled.checkpoint_connection_vars
+                if c is self._live.connections[connection.name]
+            }
             if "g" in names and connection.node:
                 weight = self._connection_values(connection, "g").astype(np.float64)
                 found[connection.node, "weight"] = (weight / connection.factor).astype(np.float32)
@@ -330,8 +343,10 @@ class MlGennSession:
                     synapses.pull_connectivity_from_device()
             yield f"{connection.name}/{variable}", synapses.vars[variable]
         for population, variable in compiled.checkpoint_population_vars:
-            yield (f"{population.name}/{variable}",
-                   compiled.neuron_populations[population].vars[variable])
+            yield (
+                f"{population.name}/{variable}",
+                compiled.neuron_populations[population].vars[variable],
+            )
         for connection, synapses in compiled.connection_populations.items():
             if "FAvg" in synapses.post_vars:
                 yield f"{connection.name}/FAvg", synapses.post_vars["FAvg"]
@@ -345,8 +360,7 @@ class MlGennSession:
         found = {}
         for name, variable in self._state_variables():
             variable.pull_from_device()
-            found[name] = np.array(variable.current_values if hasattr(variable, "current_values")
-                                   else variable.view)
+            found[name] = np.array(variable.values)
         return found
 
     def restore(self, state: Mapping[str, Array]) -> None:
@@ -354,14 +368,15 @@ class MlGennSession:
         variables = dict(self._state_variables())
         names = set(variables) ^ set(state)
         shapes = {
-            name for name in set(variables) & set(state)
-            if variables[name].view.shape != state[name].shape
+            name
+            for name in set(variables) & set(state)
+            if variables[name].values.shape != state[name].shape
         }
         if names or shapes:
             found = ", ".join(sorted(names | shapes))
             raise RunError(Diagnostic("train.checkpoint", "state", found, ", ".join(variables)))
         for name, variable in variables.items():
-            variable.view[...] = state[name]
+            variable.values = state[name]
             variable.push_to_device()
 
     def details(self) -> dict[str, Any]:
@@ -373,8 +388,13 @@ class MlGennSession:
             "latency": self._description.latency,
         }
         if self._settings.kernel_profiling:
-            for name in ("neuron_update_time", "presynaptic_update_time",
-                         "postsynaptic_update_time", "synapse_dynamics_time", "init_time"):
+            for name in (
+                "neuron_update_time",
+                "presynaptic_update_time",
+                "postsynaptic_update_time",
+                "synapse_dynamics_time",
+                "init_time",
+            ):
                 found[name] = float(getattr(model, name))
             groups = ("Reset", "GradientLearn", "BatchSoftmax1", CLEAR_TIME)
             for group in groups:
@@ -465,7 +485,8 @@ def _metrics() -> type[Any]:
                 answers = np.maximum(answers, -self._latest)
             if self._probabilities:
                 part = answers[np.arange(len(truth)), truth]
-                return -np.log(np.maximum(part / answers.sum(axis=1), _TINY))
+                found: Array = -np.log(np.maximum(part / answers.sum(axis=1), _TINY))
+                return found
             scaled = answers / self._temperature
             shifted = np.maximum(scaled - scaled.max(axis=1, keepdims=True), -700)
             total = np.log(np.exp(shifted).sum(axis=1))

@@ -165,7 +165,10 @@ def adaptive(op: str = "ALIF", back: bool = True, **settings: Any) -> Model:
     """Neurons without synaptic currents, as e-prop trains them; the readout has a bias."""
     net = Net()
     options: dict[str, Any] = {
-        "decay": MEMBRANE, "refractory_steps": 2, "refractory_mode": "integrate", **settings
+        "decay": MEMBRANE,
+        "refractory_steps": 2,
+        "refractory_mode": "integrate",
+        **settings,
     }
     if op == "ALIF":
         options |= {"adaptation_decay": math.exp(-1 / 200), "adaptation_strength": 0.125}
@@ -207,8 +210,16 @@ def held() -> Model:
 EVENTPROP: dict[str, Callable[[], Model]] = {
     made.__name__: made
     for made in (
-        feed_forward, recurrent, skipping, delayed, delays, sparse, convolution, first_spike,
-        encoded, held,
+        feed_forward,
+        recurrent,
+        skipping,
+        delayed,
+        delays,
+        sparse,
+        convolution,
+        first_spike,
+        encoded,
+        held,
     )
 }
 """Networks that EventProp can train."""

