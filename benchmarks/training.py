@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -319,8 +319,5 @@ def _adaptive(report: Report) -> None:
     )
 
 
-MEASURED: Final[list[Callable[[Options], Report]]] = [measure]
-
-
 if __name__ == "__main__":
-    sys.exit(main("Measure training by EventProp and e-prop.", MEASURED))
+    sys.exit(main("Measure training by EventProp and e-prop.", [sys.modules[__name__]]))

@@ -308,12 +308,12 @@ def _samples(
     labels: npt.ArrayLike | None,
     validation: tuple[Given | Mapping[str, Given], npt.ArrayLike] | None,
 ) -> tuple[Samples, Samples | None]:
-    if validation is not None and settings.validation:
+    if validation is not None and settings.validation_split:
         raise RunError(
             Diagnostic(
                 "train.setting",
-                "setting 'validation'",
-                f"{settings.validation:g}, and samples to validate on",
+                "setting 'validation_split'",
+                f"{settings.validation_split:g}, and samples to validate on",
                 "one of the two",
             )
         )
@@ -324,7 +324,7 @@ def _samples(
     types = infer(model)
     samples = read_samples(model, trainer, settings, types, data, labels)
     if validation is None:
-        first, second = samples.split(settings.validation)
+        first, second = samples.split(settings.validation_split)
         if not len(first):
             raise RunError(
                 Diagnostic("train.data", "samples", "none beside those for validation", "some")

@@ -82,7 +82,7 @@ class TrainSettings:
     schedule: str = _setting("constant", f"of the learning rate: {SCHEDULES}")
     seed: int = _setting(0, "of shuffling and augmentation", minimum=0, whole=True)
     shuffle: bool = _setting(True, "a new order of the samples in every epoch")
-    validation: float = _setting(
+    validation_split: float = _setting(
         0.0, "part of the samples, the last ones, kept for validation", minimum=0.0, maximum=0.99
     )
     patience: int | None = _setting(

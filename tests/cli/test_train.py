@@ -57,7 +57,16 @@ def test_spike_data_is_the_same_data(run: Run) -> None:
 
 @pytest.mark.usefixtures("files")
 def test_what_was_done_is_logged(run: Run) -> None:
-    arguments = ["train", "net.snnir", "--data", "train.npz", "--validation", 0.2, "--epochs", 3]
+    arguments = [
+        "train",
+        "net.snnir",
+        "--data",
+        "train.npz",
+        "--validation-split",
+        0.2,
+        "--epochs",
+        3,
+    ]
     code, out, _ = run(*arguments, "-o", "out.snnir", "--log", "log.csv", "--json")
     report = json.loads(out)
     assert code == Exit.OK

@@ -155,7 +155,9 @@ def test_the_last_epoch_is_returned_on_request(toy: Toy) -> None:
 
 def test_the_last_samples_can_be_kept_for_validation(toy: Toy) -> None:
     toy()
-    _, report = train(network(), *samples(10), epochs=1, settings=TrainSettings(validation=0.2))
+    _, report = train(
+        network(), *samples(10), epochs=1, settings=TrainSettings(validation_split=0.2)
+    )
     assert report.provenance["training.samples"] == "8"
     assert report.history[0].validation_loss is not None
 

@@ -31,7 +31,7 @@ def test_defaults_are_allowed() -> None:
         {"learning_rate": 0.0},
         {"learning_rate": math.nan},
         {"beta1": 1.5},
-        {"validation": 1.0},
+        {"validation_split": 1.0},
         {"patience": 0},
         {"schedule": "sometimes"},
         {"schedule": "step:0:0.5"},

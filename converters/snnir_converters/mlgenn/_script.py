@@ -156,7 +156,8 @@ def _population(population: Population, arrays: _Arrays) -> str:
 
 def _connection(connection: Connection, arrays: _Arrays) -> str:
     settings = dict(connection.settings)
-    indices = {name: settings.pop(name) for name in ("pre_ind", "post_ind") if name in settings}
+    names = [name for name in ("pre_ind", "post_ind") if name in settings]
+    indices = {name: settings.pop(name) for name in names}
     if indices:
         settings["p"] = 1.0
     arguments = [f"{name}={value!r}" for name, value in settings.items()]
@@ -174,7 +175,7 @@ def _connection(connection: Connection, arrays: _Arrays) -> str:
     if np.ndim(connection.delay):
         text += f"            max_delay_steps={connection.max_delay},\n"
     text += "        )\n"
-    values: dict[str, Setting | int] = {
+    values: dict[str, Any] = {
         "weight": connection.weight,
         "delay": connection.delay,
         **indices,

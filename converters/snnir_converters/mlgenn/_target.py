@@ -25,7 +25,7 @@ class MlGennTarget:
     """The target for mlGeNN."""
 
     name: str = "mlgenn"
-    extras: str = "mlgenn"
+    extras: str = ""
     suffixes: tuple[str, ...] = ()
     writes_folder: bool = True
     takes_original: bool = False
