@@ -25,11 +25,11 @@ from snnir.training.trainer import Parameters, Progress, Score, Session
 from snnir_converters.mlgenn import _compilers, _feasible
 from snnir_converters.mlgenn._description import Connection, Description
 from snnir_converters.mlgenn._live import Live, build_network, build_quietly, require_mlgenn
+from snnir_converters.mlgenn._score import Scoring, collector
 
 Array = npt.NDArray[Any]
 
 _MODEL: Final = "snnir_training"
-_TINY: Final = 1e-30
 _ROOM: Final = 4
 """Times the events of the largest sample that there is room for, for augmented ones."""
 
@@ -250,12 +250,9 @@ class MlGennSession:
         output = self._live.populations[self._output]
         variables = self._compiled.neuron_populations[output].vars
         collected = variables[_compilers.COLLECTED] if self._settings.method == EPROP else None
-        return _metrics()(
-            self._settings,
-            self._description.populations[self._output].readout,
-            collected,
-            self._description.timesteps * self._description.dt,
-        )
+        readout = self._description.populations[self._output].readout
+        latest = self._description.timesteps * self._description.dt
+        return collector()(Scoring(self._settings, readout, latest), collected)
 
     def _batches(self, samples: Samples, order: Array) -> tuple[dict[Any, Any], dict[Any, Any]]:
         """Samples in some order, as mlGeNN takes them."""
@@ -434,70 +431,3 @@ def _progress_callback(progress: Progress, total: int, size: int) -> Any:
             progress(min((batch + 1) * size, total), total)
 
     return Tell()
-
-
-def _metrics() -> type[Any]:
-    from ml_genn.metrics import Metric
-
-    class Measured(Metric):  # type: ignore[misc]
-        """Loss and accuracy of readouts, over all batches since the last reset."""
-
-        def __init__(
-            self,
-            settings: TrainSettings,
-            readout: str | None,
-            collected: Any | None,
-            latest: float,
-        ) -> None:
-            self._collected = collected
-            self._classes = settings.loss != "mean_square_error"
-            self._probabilities = settings.method == EPROP
-            self._latest = latest if readout == "FirstSpikeTime" else None
-            self._temperature = settings.softmax_temperature if readout == "FirstSpikeTime" else 1.0
-            self.reset()
-
-        def reset(self) -> None:
-            self._sums = np.zeros(3)
-
-        def update(self, y_true: Any, y_pred: Any, communicator: Any) -> None:
-            truth = np.asarray(y_true)
-            answers = np.asarray(y_pred, np.float64)[: len(truth)].reshape(len(truth), -1)
-            if not self._classes:
-                last = truth[:, -1].reshape(len(truth), -1)
-                sums = [len(truth), np.sum(np.mean((answers - last) ** 2, axis=1)), 0.0]
-            else:
-                right = np.count_nonzero(self._decided(answers).argmax(axis=1) == truth)
-                sums = [len(truth), np.sum(self._losses(answers, truth)), right]
-            if communicator is not None:
-                sums = [communicator.reduce_sum(each) for each in sums]
-            self._sums += np.asarray(sums, np.float64)
-
-        def _decided(self, answers: Array) -> Array:
-            """What the decoder decides by."""
-            if self._collected is None:
-                return answers
-            self._collected.pull_from_device()
-            values = np.asarray(self._collected.view)
-            return values.reshape(-1, answers.shape[1])[: len(answers)]
-
-        def _losses(self, answers: Array, truth: Array) -> Array:
-            if self._latest is not None:
-                answers = np.maximum(answers, -self._latest)
-            if self._probabilities:
-                part = answers[np.arange(len(truth)), truth]
-                found: Array = -np.log(np.maximum(part / answers.sum(axis=1), _TINY))
-                return found
-            scaled = answers / self._temperature
-            shifted = np.maximum(scaled - scaled.max(axis=1, keepdims=True), -700)
-            total = np.log(np.exp(shifted).sum(axis=1))
-            return total - shifted[np.arange(len(truth)), truth]  # type: ignore[no-any-return]
-
-        @property
-        def result(self) -> float | None:
-            return float(self._sums[2] / self._sums[0]) if self._sums[0] else None
-
-        def score(self) -> Score:
-            count, loss, right = self._sums
-            return Score(float(loss / count), float(right / count) if self._classes else None)
-
-    return Measured
