@@ -125,7 +125,7 @@ def tasks(options: Options, absent: list[str]) -> Iterator[Task]:
     folder = default_folder()
     if (folder / "yinyang").exists():
         model = build(
-            "feed-forward", inputs=5, hidden=120, outputs=3, steps=30, input_mean=1.5, input_sd=0.8
+            "feed-forward", inputs=5, hidden=120, outputs=3, steps=45, input_mean=1.5, input_sd=0.8
         )
         settings = {"epochs": 25, "learning_rate": 2e-3, "schedule": "cosine"}
         yield Task("Yin-Yang, 5-120-3", model, *yinyang(folder / "yinyang"), 95.0, settings)

@@ -156,7 +156,7 @@ def _population(population: Population, arrays: _Arrays) -> str:
 
 def _connection(connection: Connection, arrays: _Arrays) -> str:
     settings = dict(connection.settings)
-    names = [name for name in ("pre_ind", "post_ind") if name in settings]
+    names: list[str] = [name for name in ("pre_ind", "post_ind") if name in settings]
     indices = {name: settings.pop(name) for name in names}
     if indices:
         settings["p"] = 1.0
