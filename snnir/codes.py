@@ -213,6 +213,17 @@ CODES: Final[dict[str, CodeInfo]] = {
         "a size or option of a recipe is not possible",
         "`snnir new --list` shows the options of each recipe.",
     ),
+    # Sweeps ------------------------------------------------------------------------------
+    "sweep.file": CodeInfo("the sweep is neither TOML nor JSON", "Correct the line it names."),
+    "sweep.config": CodeInfo(
+        "the configuration of a sweep is not as it must be", "See `snnir sweep --help`."
+    ),
+    "sweep.scheduler": CodeInfo(
+        "the scheduler cannot be reached", "Start one with `dask scheduler`, or leave it out."
+    ),
+    "sweep.report": CodeInfo(
+        "the table has no such column", "Name a value of a step's result as step.key."
+    ),
     # Plugins -----------------------------------------------------------------------------
     "plugin.unknown": CodeInfo("no such plugin", "`snnir plugins` lists those installed."),
     "plugin.broken": CodeInfo("a plugin failed to load", "Reinstall or update its package."),
@@ -254,6 +265,16 @@ CODES: Final[dict[str, CodeInfo]] = {
     "convert.target-drop": CodeInfo(
         "no number of steps loses so little accuracy",
         "Allow more, choose another method, or give more calibration samples.",
+    ),
+    # Retiming ----------------------------------------------------------------------------
+    "retime.cycle": CodeInfo(
+        "a cycle has fewer steps of delay than the backend's connections take",
+        "Give the cycle's connections more delay and train again, or use a backend whose "
+        "connections take no step, e.g. `reference`.",
+    ),
+    "retime.window": CodeInfo(
+        "a decoder that ends before the presentation has no window for that",
+        "Use a decoder with a window, e.g. one of domain `snn`.",
     ),
     # Targets -----------------------------------------------------------------------------
     "target.option": CodeInfo(
@@ -431,5 +452,41 @@ CODES: Final[dict[str, CodeInfo]] = {
     "lava.timeout": CodeInfo(
         "there is no sign of life from Lava",
         "Give it more time with option timeout, or fewer neurons.",
+    ),
+    # GeNN ------------------------------------------------------------------------------------
+    "genn.operator": CodeInfo(
+        "no population of GeNN can carry this operator out",
+        "Convert the network that it came from, or run it with --backend reference.",
+    ),
+    "genn.shape": CodeInfo(
+        "a length is not a number, which GeNN needs", "Give the model's symbols numbers."
+    ),
+    "genn.delay": CodeInfo("a delay is longer than GeNN can hold", "Shorten it."),
+    "genn.missing": CodeInfo(
+        "the package PyGeNN is not installed", "Install it as its documentation says."
+    ),
+    "genn.version": CodeInfo(
+        "this release of PyGeNN is not supported", "Install one that is, as upstream says."
+    ),
+    "genn.defect": CodeInfo(
+        "this build of PyGeNN has a defect that changes results", "Build it again."
+    ),
+    "genn.backend": CodeInfo(
+        "this PyGeNN cannot run that backend here",
+        "Choose another one, or build PyGeNN for it.",
+    ),
+    "genn.compiler": CodeInfo(
+        "a program that GeNN calls is missing", "Install it; CXX names another compiler."
+    ),
+    "genn.build": CodeInfo(
+        "the code that GeNN generated was not built", "See what the compiler printed."
+    ),
+    "genn.script": CodeInfo(
+        "a script without snnir cannot compute this",
+        "Run the model itself with `snnir run --backend genn`, or leave this part to the caller.",
+    ),
+    "genn.cache": _warning(
+        "the compiled model could not be kept",
+        "SNNIR_CACHE_DIR names another folder; until then every run compiles.",
     ),
 }

@@ -80,6 +80,62 @@ def _explained(name: str) -> Iterator[None]:
         ) from error
 
 
+def write_folder(
+    path: str | os.PathLike[str],
+    write: Callable[[str], object],
+    *,
+    is_ours: Callable[[str], bool],
+) -> None:
+    """Let ``write`` fill a new folder that replaces ``path`` once it is complete.
+
+    Args:
+        path: Where to.
+        write: Is given the path of an empty folder and puts files into it.
+        is_ours: Whether a folder that is not empty may go: whether all in it can be made again.
+
+    Raises:
+        FileError: If it cannot be written, or holds something else; what was there is unchanged.
+    """
+    name = os.fsdecode(path)
+    temporary = ""
+    try:
+        mode = file_mode(name)
+        if mode is not None and not stat.S_ISDIR(mode):
+            raise OSError(0, "is no directory")
+        final = os.path.realpath(name)
+        if mode is not None and os.listdir(final) and not is_ours(final):
+            raise OSError(0, "holds files that were not written with it")
+        parent, last = os.path.split(final)
+        temporary = os.path.join(parent, f".{last[:32]}.{secrets.token_hex(8)}")
+        os.mkdir(temporary)
+        write(temporary)
+        if mode is not None:
+            os.chmod(temporary, stat.S_IMODE(mode))
+            _replace_folder(temporary, final)
+        else:
+            os.rename(temporary, final)
+    except OSError as error:
+        allowed = "a writable folder, new, empty or written by the same target"
+        raise FileError(
+            Diagnostic("file.unwritable", f"folder '{name}'", reason(error), allowed)
+        ) from error
+    finally:
+        if temporary:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replace_folder(new: str, final: str) -> None:
+    """Put a folder where another one is, or leave that one there."""
+    before = f"{new}.before"
+    os.rename(final, before)
+    try:
+        os.rename(new, final)
+    except BaseException:
+        os.rename(before, final)
+        raise
+    shutil.rmtree(before, ignore_errors=True)
+
+
 def require_writable(path: str | os.PathLike[str], *, folder: bool = False) -> None:
     """Find out, without a trace, that something can be written there later.
 
@@ -169,40 +225,3 @@ def _discard(temporary: str) -> None:
     if temporary:
         with contextlib.suppress(OSError):
             os.unlink(temporary)
-
-
-def write_folder(path: str | os.PathLike[str], content: Mapping[str, bytes]) -> None:
-    """Write a folder of files that takes the place of one that is there once it is complete.
-
-    Args:
-        path: Where to.
-        content: Bytes of each file by its name below the folder, with ``/`` between parts.
-
-    Raises:
-        FileError: If it cannot be written; what was there is unchanged.
-    """
-    final = os.path.realpath(path)
-    folder, name = os.path.split(final)
-    temporary = os.path.join(folder, f".{name[:32]}.{secrets.token_hex(8)}")
-    replaced = f"{temporary}.old"
-    with _explained(os.fsdecode(path)):
-        try:
-            mode = file_mode(final)
-            if mode is not None and not stat.S_ISDIR(mode):
-                raise OSError(0, "is no directory")
-            for entry, data in content.items():
-                place = os.path.join(temporary, *entry.split("/"))
-                os.makedirs(os.path.dirname(place), exist_ok=True)
-                with open(place, "xb") as file:
-                    file.write(data)
-            if mode is not None:
-                os.rename(final, replaced)
-            try:
-                os.rename(temporary, final)
-            except OSError:
-                if mode is not None:
-                    os.rename(replaced, final)
-                raise
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    shutil.rmtree(replaced, ignore_errors=True)

@@ -25,6 +25,7 @@ from snnir.ir.model import Model
 Array = npt.NDArray[Any]
 
 Reset = Literal["to_value", "subtract"]
+RefractoryMode = Literal["hold", "integrate"]
 Gain = Literal["leak", "one"]
 Decoder = Literal["mean", "sum", "max", "final", "exponential"]
 Sizes = int | Sequence[int]
@@ -47,7 +48,7 @@ _EPROP: Final = (
 )
 _DELAYS: Final = (
     "Mészáros, Knight and Nowotny, Efficient event-based delay learning in spiking neural "
-    "networks, Nature Communications 2025"
+    "networks, arXiv:2501.07331, 2025"
 )
 
 
@@ -82,6 +83,9 @@ class Settings:
         metadata=_about("what a spike does: to_value (0) or subtract the threshold"),
     )
     refractory_steps: int = field(default=0, metadata=_about("steps without a spike after one", 0))
+    refractory_mode: RefractoryMode = field(
+        default="hold", metadata=_about("what the potential does meanwhile")
+    )
     gain: Gain = field(
         default="leak", metadata=_about("factor on currents: leak (1 - exp(-dt / tau)) or one")
     )
@@ -114,10 +118,11 @@ _EVENTPROP_SCALES: Final = {"input_sd": 2.5, "recurrent_sd": 1.5, "output_sd": 2
 """As in the example `pattern_recognition` of EventProp in mlGeNN 2.3."""
 
 _EPROP_SCALES: Final = {"input_sd": 1.0, "recurrent_sd": 1.0, "output_sd": 1.0}
-"""Bellec et al. 2020, Methods, initial weights; also mlGeNN's examples of e-prop."""
+"""As in the examples of e-prop in mlGeNN 2.3."""
 
 CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "reset": get_args(Reset),
+    "refractory_mode": get_args(RefractoryMode),
     "gain": get_args(Gain),
     "decoder": get_args(Decoder),
 }
@@ -188,6 +193,7 @@ RECIPES: Final[Mapping[str, Recipe]] = {
                 "tau_syn": 0.0,
                 "reset": "subtract",
                 "refractory_steps": 5,
+                "refractory_mode": "integrate",
                 "gain": "one",
                 "decoder": "sum",
                 "threshold": 0.6,
@@ -349,7 +355,6 @@ class _Network:
         adaptation: dict[str, Any] = {}
         if recipe.adaptive:
             adaptation = {
-                "refractory_mode": "integrate",
                 "adaptation_decay": self._decay(settings.tau_adapt),
                 "adaptation_strength": settings.adaptation_strength,
             }
@@ -361,6 +366,7 @@ class _Network:
             threshold=settings.threshold,
             reset=settings.reset,
             refractory_steps=settings.refractory_steps,
+            refractory_mode=settings.refractory_mode,
             name=name,
             **adaptation,
         )

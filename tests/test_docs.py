@@ -15,12 +15,23 @@ from tests.converters.forging import archive, dense, input_layer, sequential, we
 from tests.converters.keras_tools import keras
 
 README = Path(__file__).resolve().parents[1] / "README.md"
+DATA = README.parent / "docs" / "data.md"
+GENN = README.parent / "docs" / "genn.md"
 
 pytestmark = pytest.mark.skipif(not README.exists(), reason="the source tree is not here")
 
 
-def _blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README.read_text(), re.S)
+def _blocks(language: str, page: Path = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.S)
+
+
+def _commands(page: Path = README) -> list[str]:
+    return [
+        line.removeprefix("$ snnir ")
+        for block in _blocks("console", page)
+        for line in block.splitlines()
+        if line.startswith("$ snnir ")
+    ]
 
 
 def test_the_readme_runs(
@@ -34,12 +45,7 @@ def test_the_readme_runs(
     assert "(5, 10) (5, 50, 6, 6, 4)" in capsys.readouterr().out
     assert (tmp_path / "digits.snnir").exists()
 
-    commands = [
-        line.removeprefix("$ snnir ")
-        for block in _blocks("console")
-        for line in block.splitlines()
-        if line.startswith("$ snnir ")
-    ]
+    commands = _commands()
     assert len(commands) >= 6
     for command in commands:
         assert main(shlex.split(command)) == 0, command
@@ -71,7 +77,67 @@ def test_the_notebook_lines_run(
     assert (tmp_path / "net.snnir").exists()
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_the_page_on_data_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("distributed", reason="needs Dask distributed")
+    monkeypatch.chdir(tmp_path)
+    digits_and_speech()
+    names: dict[str, object] = {}
+    for block in _blocks("python", DATA):
+        exec(compile(block, "data.md", "exec"), names)
+    (sweep,) = _blocks("toml", DATA)
+    Path("sweep.toml").write_text(sweep)
+    commands = _commands(DATA)
+    assert len(commands) == 7
+    for command in commands:
+        assert main(shlex.split(command)) == 0, command
+    assert len(Path("sweep/table.csv").read_text().splitlines()) == 4
+
+
+def digits_and_speech() -> None:
+    """What the page on data encodes: images, and recordings of two words."""
+    rng = np.random.default_rng(0)
+    np.savez("digits.npz", x=rng.integers(1, 256, (20, 8, 8), np.uint8), y=np.arange(20) % 10)
+    second = np.arange(4000) / 8000
+    words = [np.sin(second * 2 * np.pi * hz) * np.sin(second * 6) for hz in (440, 1200) * 10]
+    np.savez(
+        "speech.npz",
+        samples=np.round(3000 * np.concatenate(words)).astype(np.int16),
+        offsets=np.arange(21) * 4000,
+        digit=np.arange(20) % 2,
+        index=np.arange(20) // 2,
+    )
+
+
+@pytest.mark.genn
+def test_the_page_on_genn_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("pygenn", reason="needs PyGeNN")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SNNIR_CACHE_DIR", str(tmp_path / "cache"))
+    rng = np.random.default_rng(0)
+    b = snnir.GraphBuilder("page", steps=8)
+    x = b.input("x", [6])
+    current = b.snn.Dense(b.snn.ConstantCurrent(x), weight=rng.normal(0, 1, (6, 5)))
+    hidden = b.snn.IF(current, name="hidden")
+    b.output("y", b.snn.MeanPotential(b.snn.Dense(hidden, weight=rng.normal(0, 1, (5, 3)))))
+    model = b.build()
+    images = rng.uniform(0, 1, (4, 6)).astype(np.float32)
+    model.examples["one"] = snnir.make_example(model, images, record=["hidden"])
+    snnir.save(model, "model.snnir")
+    np.savez("images.npz", x=images, y=snnir.run(model, images)["y"].argmax(1))
+    for command in _commands(GENN):
+        assert main(shlex.split(command)) == 0, command
+    out = capsys.readouterr().out
+    assert "accuracy 100.00 %" in out
+    assert "on single_threaded_cpu" in out or "on cuda" in out or "on hip" in out
+    for block in _blocks("python", GENN):
+        exec(compile(block, "genn.md", "exec"), {})
+    assert "single_threaded_cpu True" in capsys.readouterr().out
+
+
 def test_its_links_lead_somewhere() -> None:
-    for text in (README, README.parent / "CONTRIBUTING.md"):
+    for text in (README, README.parent / "CONTRIBUTING.md", DATA):
         for target in re.findall(r"\]\(([^)#:]+)\)", text.read_text()):
-            assert (README.parent / target).exists(), target
+            assert (text.parent / target).exists(), target

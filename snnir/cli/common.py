@@ -85,6 +85,37 @@ def add_backend_argument(parser: argparse.ArgumentParser, default: str = "refere
         default=default,
         help=f"what to run on (default: {default}); `snnir plugins` lists what is installed",
     )
+    parser.add_argument(
+        "--genn-backend",
+        metavar="G",
+        help="with --backend genn: single_threaded_cpu, cuda, hip or auto (default: the fastest "
+        "that can run here)",
+    )
+    parser.add_argument(
+        "--profile", action="store_true", help="with --backend genn: time its kernels"
+    )
+
+
+def backend_options(args: argparse.Namespace) -> dict[str, Any]:
+    """The options that were given for the backend; one that it does not know, it refuses."""
+    options: dict[str, Any] = {}
+    if args.genn_backend is not None:
+        options["genn_backend"] = args.genn_backend
+    if args.profile:
+        options["profile"] = True
+    return options
+
+
+def backend_text(name: str, details: Mapping[str, Any]) -> str:
+    """What ran, in words: the backend, and the device where it tells."""
+    device = details.get("device")
+    return f"backend '{name}'" + (f" on {device}" if device else "")
+
+
+def profile_lines(details: Mapping[str, Any]) -> list[str]:
+    """The times of a profiled run, a line each."""
+    times: Mapping[str, float] = details.get("kernel_seconds", {})
+    return [f"  {name.replace('_', ' ')}: {seconds:.6f} s" for name, seconds in times.items()]
 
 
 def positive(text: str) -> int:

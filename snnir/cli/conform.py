@@ -10,7 +10,17 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from snnir.cli.common import Exit, add_backend_argument, err, note, out, out_json, plural, shown
+from snnir.cli.common import (
+    Exit,
+    add_backend_argument,
+    backend_options,
+    err,
+    note,
+    out,
+    out_json,
+    plural,
+    shown,
+)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the conformance vectors."""
     from snnir.testing.conformance import run_conformance
 
-    report = run_conformance(args.backend, ops=args.op)
+    report = run_conformance(args.backend, ops=args.op, **backend_options(args))
     results = list(report.results)
     skipped = [result for result in results if result.skipped]
     failed = [result for result in results if not result.passed and not result.skipped]

@@ -23,10 +23,13 @@ from snnir.cli.common import (
     UsageError,
     add_backend_argument,
     add_model_argument,
+    backend_options,
+    backend_text,
     load_any_model,
     out,
     out_json,
     positive,
+    profile_lines,
     require_one_stdin,
     shown,
 )
@@ -55,6 +58,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "results",
     )
     parser.add_argument(
+        "--answers-only",
+        action="store_true",
+        help="count no spikes: faster where spikes have to be fetched, as with --backend genn",
+    )
+    parser.add_argument(
         "--labels-of", metavar="NAME", help="the output that the labels belong to, of several"
     )
 
@@ -78,7 +86,10 @@ def run(args: argparse.Namespace) -> int:
             f"{found['synaptic_operations']:.0f} synaptic operations"
         )
     time = f"{found['steps']} steps, " if found["spiking"] else "no time steps, "
-    out(shown(f"{found['samples']} samples, {time}backend '{found['backend']}'"))
+    ran = backend_text(found["backend"], found["details"])
+    out(shown(f"{found['samples']} samples, {time}{ran}"))
+    for line in profile_lines(found["details"]):
+        out(shown(line))
     return Exit.OK
 
 
@@ -104,7 +115,14 @@ def _measure(model: Model, args: argparse.Namespace) -> dict[str, Any]:
         labels, findings = check_labels(truth, types[output.value].shape, total)
         raise_errors(findings, RunError)
         one = {name: np.zeros((1, *opened[name].shape[1:]), opened[name].dtype) for name in names}
-        meter = Meter(model, one, backend=args.backend, steps=args.steps)
+        meter = Meter(
+            model,
+            one,
+            backend=args.backend,
+            options=backend_options(args),
+            steps=args.steps,
+            observe=not args.answers_only,
+        )
         size = args.batch_size or meter.batch_size
         correct = 0
         with Progress(args, "sample", total) as progress:
@@ -118,6 +136,7 @@ def _measure(model: Model, args: argparse.Namespace) -> dict[str, Any]:
     return {
         "model": args.model,
         "backend": args.backend,
+        "details": meter.details,
         "spiking": spiking,
         "steps": activity.steps if spiking else None,
         "samples": total,

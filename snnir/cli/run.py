@@ -32,6 +32,8 @@ from snnir.cli.common import (
     UsageError,
     add_backend_argument,
     add_model_argument,
+    backend_options,
+    backend_text,
     detail,
     load_any_model,
     load_model,
@@ -40,6 +42,7 @@ from snnir.cli.common import (
     out_json,
     plural,
     positive,
+    profile_lines,
     require_one_stdin,
     save_model,
     shown,
@@ -124,23 +127,28 @@ def run(args: argparse.Namespace) -> int:
     inputs = [entry.name for entry in model.graph.inputs]
     if inputs and args.input is None:
         raise UsageError("the model has inputs " + shown(", ".join(inputs)) + ": give --input")
-    options = {"precision": "float64"} if args.float64 else {}
+    options = backend_options(args) | ({"precision": "float64"} if args.float64 else {})
     if args.example is not None:
         _keep_example(model, args, options)
         return Exit.OK
     from snnir.runtime.backend import find_backend
 
     prepared = find_backend(args.backend).prepare(model, **options)
-    arrays, steps = _run_batches(model, prepared, args)
-    detail(args, f"{plural(steps, 'step')} on backend '{shown(args.backend)}'")
+    arrays, steps, details = _run_batches(model, prepared, args)
+    detail(args, f"{plural(steps, 'step')} on {shown(backend_text(args.backend, details))}")
     if args.output is not None:
         write_npz(args.output, arrays)
     labels = {output.name: output.labels for output in model.graph.outputs}
     if args.json:
-        _print_json(arrays, steps, labels, args)
+        _print_json(arrays, steps, labels, details, args)
     elif args.output is None:
         for line in _summary(arrays, labels):
             out(shown(line))
+    if not args.json and args.output != STDIO:
+        if "device" in details:
+            note(args, shown(f"ran on {backend_text(args.backend, details)}"))
+        for line in profile_lines(details):
+            note(args, shown(line))
     return Exit.OK
 
 
@@ -163,28 +171,28 @@ def _check_usage(args: argparse.Namespace) -> None:
 
 def _run_batches(
     model: Model, prepared: Prepared, args: argparse.Namespace
-) -> tuple[dict[str, Array], int]:
-    """All results by name, and the presentation length."""
+) -> tuple[dict[str, Array], int, dict[str, Any]]:
+    """All results by name, the presentation length, and what the backend says of the last run."""
     names = [entry.name for entry in model.graph.inputs]
     if not names:
         recording = prepared.run({}, steps=args.steps, record=args.record)
-        return _named(recording), recording.steps
+        return _named(recording), recording.steps, recording.details
     results: dict[str, Array] = {}
     with open_samples(args.input, names) as samples:
         total = sample_count(model, samples, args.limit)
-        steps = 0
+        steps, details = 0, {}
         with Progress(args, "sample", total) as progress:
             for done in range(0, max(total, 1), args.batch_size):
                 count = min(args.batch_size, total - done)
                 batch = {name: array.read(count) for name, array in samples.items()}
                 recording = prepared.run(batch, steps=args.steps, record=args.record)
-                steps = recording.steps
+                steps, details = recording.steps, recording.details
                 for name, array in _named(recording).items():
                     if name not in results:
                         results[name] = np.empty((total, *array.shape[1:]), array.dtype)
                     results[name][done : done + count] = array
                 progress.update(done + count)
-    return results, steps
+    return results, steps, details
 
 
 def _named(recording: Recording) -> dict[str, Array]:
@@ -264,6 +272,7 @@ def _print_json(
     arrays: Mapping[str, Array],
     steps: int,
     labels: Mapping[str, tuple[str, ...]],
+    details: Mapping[str, Any],
     args: argparse.Namespace,
 ) -> None:
     results = {}
@@ -273,4 +282,12 @@ def _print_json(
             for index in _winners(array)
         ]
         results[name] = {**_facts(array), "largest": winners}
-    out_json({"backend": args.backend, "steps": steps, "file": args.output, "results": results})
+    out_json(
+        {
+            "backend": args.backend,
+            "details": details,
+            "steps": steps,
+            "file": args.output,
+            "results": results,
+        }
+    )

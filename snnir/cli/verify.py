@@ -16,6 +16,7 @@ from snnir.cli.common import (
     Exit,
     add_backend_argument,
     add_model_argument,
+    backend_options,
     load_model,
     out,
     out_json,
@@ -46,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     from snnir.runtime.verify import verify
 
     model = load_model(args.model)
-    report = verify(model, args.backend, examples=args.example)
+    report = verify(model, args.backend, examples=args.example, **backend_options(args))
     if args.json:
         out_json(_json(report))
     else:

@@ -154,8 +154,13 @@ class Meter:
         model: The network.
         arrays: Its inputs, all of them or some: they bind symbols.
         backend: What to run on.
+        options: Options of the backend.
         steps: Presentation length; by default the model's.
         lengths: Presentation lengths at which the answer is read as well.
+        observe: Whether spikes and synaptic operations are counted.
+
+    Attributes:
+        details: What the backend said of the last run.
     """
 
     def __init__(
@@ -164,16 +169,19 @@ class Meter:
         arrays: Mapping[str, Array],
         *,
         backend: str = "layerwise",
+        options: Mapping[str, Any] | None = None,
         steps: int | None = None,
         lengths: Sequence[int] = (),
+        observe: bool = True,
     ) -> None:
         self.model = model
         self.types = bound_types(model, arrays)
         self.activity = Activity()
-        self.observed = True
+        self.observed = observe
+        self.details: dict[str, Any] = {}
         self._steps = steps
         self._lengths = lengths
-        self._prepared = find_backend(backend).prepare(model)
+        self._prepared = find_backend(backend).prepare(model, **(options or {}))
         self._spiking = {
             node.name: node.value(SPIKES)
             for node in model.graph.nodes.values()
@@ -217,6 +225,7 @@ class Meter:
                 raise
             self.observed = False
             recording = self._prepared.run(inputs, steps=self._steps)
+        self.details = recording.details
         if self.observed:
             self._count(recording.recorded, recording.steps)
         self.activity.samples += len(next(iter(inputs.values())))

@@ -72,16 +72,12 @@ def blend(
     ends = np.searchsorted(labels[order], labels[first], "right")
     second = order[starts + np.floor(rng.random(number) * (ends - starts)).astype(np.int64)]
     centres = _means(data)
-    sides = [
-        _moved(data, here, np.fix((centres[there] - centres[here]) / 2).astype(np.int64))
-        for here, there in ((first, second), (second, first))
-    ]
+    sides = []
+    for here, there in ((first, second), (second, first)):
+        moves = np.trunc((centres[there] - centres[here]) / 2).astype(np.int64)
+        sides.append(_moved(data, here, moves, keep, rng))
     sample, times, neurons = (np.concatenate(parts) for parts in zip(*sides, strict=True))
-    kept = rng.random(sample.size) < keep
-    kept &= (neurons >= 0) & (neurons < data.neuron_count) & (times >= 0) & (times < data.steps)
-    mixed, _ = from_places(
-        data, sample[kept], times[kept], neurons[kept], number, labels[first].copy()
-    )
+    mixed, _ = from_places(data, sample, times, neurons, number, labels[first].copy())
     return mixed
 
 
@@ -96,11 +92,17 @@ def _means(data: SpikeData) -> Array:
     return means
 
 
-def _moved(data: SpikeData, chosen: Array, moves: Array) -> tuple[Array, Array, Array]:
-    """Place among the chosen, step and neuron of the events of chosen samples, moved."""
+def _moved(
+    data: SpikeData, chosen: Array, moves: Array, keep: float, rng: np.random.Generator
+) -> tuple[Array, Array, Array]:
+    """Place among the chosen, step and neuron of events of chosen samples, some kept and moved."""
     part = data[chosen]
-    sample = part.sample_of_event()
-    return sample, part.times + moves[sample, 0], part.neurons + moves[sample, 1]
+    kept = rng.random(part.times.size) < keep
+    sample = part.sample_of_event()[kept]
+    times = part.times[kept] + moves[sample, 0]
+    neurons = part.neurons[kept] + moves[sample, 1]
+    inside = (neurons >= 0) & (neurons < data.neuron_count) & (times >= 0) & (times < data.steps)
+    return sample[inside], times[inside], neurons[inside]
 
 
 def _chosen(data: SpikeData, kept: Array, times: Array, neurons: Array) -> SpikeData:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any, Final
 
@@ -104,7 +105,7 @@ def _encoded(
     from snnir.runtime.backend import find_backend
 
     values = np.asarray(x)
-    if values.ndim < 2 or not values.size or values.dtype.kind not in "biuf":
+    if values.ndim < 2 or 0 in values.shape[1:] or values.dtype.kind not in "biuf":
         found = f"{values.dtype}{list(values.shape)}"
         raise DataError(Diagnostic("spikes.array", "x", found, "numbers, (samples, features)"))
     if not np.isfinite(values).all():
@@ -113,7 +114,7 @@ def _encoded(
     entry = builder.input("x", values.shape[1:], scale=None if scale == 1 else np.float32(scale))
     builder.output("spikes", builder.add(encoder, entry, **options))
     prepared = find_backend("reference").prepare(builder.build())
-    size = max(1, _AT_A_TIME // (steps * values[0].size))
+    size = max(1, _AT_A_TIME // (steps * math.prod(values.shape[1:])))
     parts = [
         from_dense(
             prepared.run(values[start : start + size].astype(np.float32), steps=steps)["spikes"],
@@ -122,7 +123,7 @@ def _encoded(
         )
         for start in range(0, len(values), size)
     ]
-    whole = concatenate(parts)
+    whole = concatenate(parts or [from_dense(np.zeros((0, steps, *values.shape[1:])), dt=dt)])
     findings = list(empty_findings(whole.offsets, empty))
     raise_errors(findings, DataError)
     for finding in findings:

@@ -15,7 +15,7 @@ import numpy as np
 
 from snnir import limits
 from snnir.data.arrays import ZIP, Archive, Array, fail, npz_writer, open_file
-from snnir.data.spikes import Empty, SpikeData, _size_findings, content_findings
+from snnir.data.spikes import Empty, SpikeData, content_findings, size_findings
 from snnir.errors import Diagnostic, FileError, SnnirWarning, raise_errors
 from snnir.files import write_atomically
 
@@ -113,7 +113,7 @@ def read_archive(archive: Archive, *, empty: Empty = "warn") -> SpikeData:
     data.labels = arrays.get("labels")
     data.classes = int(arrays.get("classes", 0))
     findings = [
-        Diagnostic(f.code, f"{where}, {f.where}", f.found, f.allowed) for f in _size_findings(data)
+        Diagnostic(f.code, f"{where}, {f.where}", f.found, f.allowed) for f in size_findings(data)
     ]
     content = (data.offsets, data.times, data.neurons, data.labels)
     if not findings:

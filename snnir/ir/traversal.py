@@ -80,7 +80,7 @@ def find_cycles(
         for name, node in left.items()
     }
     found = []
-    for component in _strong_components(sources):
+    for component in strong_components(sources):
         if len(component) > 1 or component[0] in sources[component[0]]:
             found.append(_walk_round(component[-1], set(component), sources))
     return found
@@ -95,8 +95,11 @@ def _walk_round(name: str, component: set[str], sources: Mapping[str, list[str]]
     return list(seen)[seen[name] :][::-1]
 
 
-def _strong_components(edges: Mapping[str, list[str]]) -> Iterator[list[str]]:
-    """Tarjan's algorithm, without recursion; the node reached first comes last."""
+def strong_components(edges: Mapping[str, list[str]]) -> Iterator[list[str]]:
+    """Sets of nodes that can all reach each other, each behind those that its edges lead to.
+
+    Tarjan's algorithm, without recursion; in each set the node reached first comes last.
+    """
     index: dict[str, int] = {}
     lowest: dict[str, int] = {}
     stack: list[str] = []

@@ -53,6 +53,7 @@ _ERROR_GROUPS: Final = {
     "example": "Stored examples",
     "run": "Running",
     "plugin": "Plugins",
+    "retime": "Retiming",
     "quantise": "Quantisation",
     "loihi2": "Loihi 2",
     "hdf5": "HDF5 files",
@@ -131,10 +132,10 @@ formula begins.
 
 A formula's statements are executed in the order given, once for each element unless indices say
 more; a statement sees the results of those before it. The name of a port, parameter, attribute or
-state variable stands for its value; other names are local to the step. `t` is the step, counted from
-the node's `start_step`. A state
-variable holds what was last assigned to it, through to the next step; recorded, it has its
-value after the step. `[a, b]` behind a name is an index, counted from 0.
+state variable stands for its value; other names are local to the step. `t` is the step, counted
+from the node's `start_step`. A state variable holds what was last assigned to it, through to the
+next step; recorded, it has its value after the step. `[a, b]` behind a name is an index, counted
+from 0.
 
 ### Arithmetic
 

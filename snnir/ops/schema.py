@@ -130,6 +130,12 @@ COMMON_ATTRIBUTES: Final = (START_STEP,)
 """Attributes that every operator of every domain has; definitions do not repeat them."""
 
 
+def start_of(node: Node) -> int:
+    """The ``start_step`` of a node."""
+    start = node.attributes.get(START_STEP.name, START_STEP.default)
+    return start if isinstance(start, int) else 0
+
+
 @dataclass(frozen=True)
 class Parameter:
     """A quantity: a tensor, or a number that stands for a tensor of shape ``[]``.
@@ -405,8 +411,11 @@ class OpDef:
         object.__setattr__(self, "_parameters", {p.name: p for p in self.parameters})
         object.__setattr__(self, "_inputs", {p.name: p for p in self.inputs})
         object.__setattr__(self, "output_names", tuple(p.name for p in self.outputs))
-        own = {item.name for item in (*self.attributes, *self.parameters, *self.inputs)}
-        taken = own & {attribute.name for attribute in COMMON_ATTRIBUTES}
+        taken = {attribute.name for attribute in COMMON_ATTRIBUTES} & {
+            *(attribute.name for attribute in self.attributes),
+            *(parameter.name for parameter in self.parameters),
+            *(port.name for port in self.inputs),
+        }
         if taken:
             raise ValueError(
                 f"operator {self.op} names something {', '.join(sorted(taken))}, as an attribute "

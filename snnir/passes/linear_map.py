@@ -29,7 +29,8 @@ class LinearMap:
 
     ``y(t, j) = sum over k with targets[k] = j of weights[k] * x(t - delays[k], sources[k])``,
     where features are numbered in C order. Entries are in order of source, target, delay, and no
-    two agree in all three. Entries whose weight is 0 are entries.
+    two agree in all three. Entries whose weight is 0 are entries. Arrays are not to be modified:
+    maps share them, also with the model's tensors.
 
     Attributes:
         inputs: Length of x.

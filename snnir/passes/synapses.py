@@ -84,47 +84,96 @@ def offset(node: Node, opdef: OpDef, output_shape: Shape) -> Array | None:
 
 @dataclass(frozen=True)
 class Convolution:
-    """A plain convolution: stride 1, no dilation, one group, as much padding before as after.
+    """A convolution in two dimensions.
 
-    ``y[o, j] = sum over u, i of kernel[u, i, j] * x[o + u - pads, i]``, x being 0 outside.
+    ``y[o, j] = sum over u, i of kernel[u, i, j] * x[o * strides + u * dilations - pads, i + g]``,
+    x being 0 outside, where j belongs to group ``j // (out / groups)``, whose inputs start at g.
 
     Attributes:
-        kernel: [height, width, in, out], float32.
-        pads: Elements of padding at either end: height, width.
+        kernel: [height, width, in / groups, out], float32.
+        strides: Of height, width.
+        dilations: Of height, width.
+        pads: Elements of padding before the first: height, width.
+        groups: Groups of channels.
         input_shape: [height, width, in].
         output_shape: [height, width, out].
     """
 
     kernel: Array
+    strides: tuple[int, int]
+    dilations: tuple[int, int]
     pads: tuple[int, int]
+    groups: int
     input_shape: tuple[int, int, int]
     output_shape: tuple[int, int, int]
 
+    def of_pooled(self, pool: Node, opdef: OpDef, input_shape: Shape) -> Convolution | None:
+        """This convolution of pooled values, as one of the values themselves.
+
+        The kernel's elements are repeated over the windows; that is exact if those do not
+        overlap, leave nothing out and have no padding. Otherwise, and for other operators, None.
+
+        Args:
+            pool: A valid node, an average or a sum in two dimensions.
+            opdef: The operator's definition.
+            input_shape: Feature shape of its input.
+        """
+        if pool.op not in ("snn.AveragePool2D", "snn.SumPool2D") or self.dilations != (1, 1):
+            return None
+        attributes, _ = operands(pool, opdef, np.dtype(np.float32))
+        axes = pooling.pool_rule(attributes.get).on(input_shape[:2])
+        height, width, channels = input_shape
+        for axis, length in zip(axes, (height, width), strict=True):
+            whole = axis.begin == axis.end == 0 and axis.dilation == 1
+            if not whole or axis.stride != axis.size or length % axis.stride:
+                return None
+        rows, columns = axes[0].size, axes[1].size
+        kernel = self.kernel.repeat(rows, axis=0).repeat(columns, axis=1)
+        if pool.op == "snn.AveragePool2D":
+            kernel = (kernel.astype(np.float64) / (rows * columns)).astype(np.float32)
+        return replace(
+            self,
+            kernel=kernel,
+            strides=(self.strides[0] * rows, self.strides[1] * columns),
+            pads=(self.pads[0] * rows, self.pads[1] * columns),
+            input_shape=(height, width, channels),
+        )
+
 
 def as_convolution(node: Node, opdef: OpDef, input_shape: Shape) -> Convolution | None:
-    """A ``Conv2D`` as backends have it built in; None if it, or another operator, is not so.
+    """A ``Conv1D``, ``Conv2D`` or ``DepthwiseConv2D`` as a convolution; other operators: None.
 
     Args:
         node: A valid node.
         opdef: The operator's definition.
         input_shape: Feature shape of the input.
     """
-    if node.op != "snn.Conv2D":
+    if node.op not in ("snn.Conv1D", "snn.Conv2D", "snn.DepthwiseConv2D"):
         return None
     attributes, parameters = operands(node, opdef, np.dtype(np.float32))
     kernel = parameters["weight"]
-    axes = linear.window_rule(attributes.get, kernel.shape[:2]).on(input_shape[:2])
-    plain = attributes["groups"] == 1 and all(
-        axis.stride == axis.dilation == 1 and axis.begin == axis.end for axis in axes
-    )
-    if not plain:
-        return None
-    height, width, channels = input_shape
+    sizes, lengths = kernel.shape[:-2], input_shape[:-1]
+    channels = input_shape[-1]
+    axes = linear.window_rule(attributes.get, sizes).on(lengths)
+    groups = attributes.get("groups", channels)
+    if node.op == "snn.DepthwiseConv2D":
+        kernel = kernel.reshape(*sizes, 1, -1)
+    if len(axes) == 1:
+        kernel = kernel[np.newaxis]
+    outputs = kernel.shape[-1]
+
+    def both(values: Sequence[int], other: int) -> tuple[int, int]:
+        first, second = values if len(values) == 2 else (other, *values)
+        return first, second
+
     return Convolution(
         kernel,
-        (axes[0].begin, axes[1].begin),
-        (height, width, channels),
-        (axes[0].count, axes[1].count, kernel.shape[-1]),
+        both([axis.stride for axis in axes], 1),
+        both([axis.dilation for axis in axes], 1),
+        both([axis.begin for axis in axes], 0),
+        groups,
+        (*both(lengths, 1), channels),
+        (*both([axis.count for axis in axes], 1), outputs),
     )
 
 

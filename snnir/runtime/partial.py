@@ -92,9 +92,7 @@ def run_part(
         Model(graph=part, opsets=model.opsets, time=model.time), **options
     )
     has_time = any(types[name].is_per_step for name in used)
-    recording = prepared.run(
-        fed, steps=None if has_time else steps, record=missing
-    )
+    recording = prepared.run(fed, steps=None if has_time else steps, record=missing)
     return found | {name: recording[name] for name in missing}
 
 

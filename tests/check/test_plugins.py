@@ -5,14 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 
 import snnir
 from snnir import GraphBuilder, ModelError, plugins
-from snnir.errors import Diagnostic, PluginError
+from snnir.errors import Diagnostic, PluginError, RunError
 from snnir.ir.types import Shape
 from snnir.ops import registry
-from snnir.ops.schema import Arity, Flow, InferContext, OpDef, Parameter, Port, same_shape
+from snnir.ops.schema import (
+    Arity,
+    Attribute,
+    Flow,
+    InferContext,
+    OpDef,
+    Parameter,
+    Port,
+    same_shape,
+)
 from tests.check.nets import array, codes, model, node, only, scalar
 
 Infer = Callable[[InferContext], Sequence[Shape]]
@@ -108,6 +118,32 @@ def test_an_operator_without_inputs(install: Callable[[object], None]) -> None:
         assert codes(snnir.check(of(good))) == ["graph.unused-input"]
     found = snnir.check(of(array(1, 2)))
     assert codes(found) == ["graph.unused-input", "type.shape"]
+
+
+def test_an_attribute_that_every_operator_has_is_not_defined_again() -> None:
+    for again in (
+        {"attributes": (Attribute("start_step", "Mine.", "int"),)},
+        {"parameters": (Parameter("start_step", "Mine."),)},
+        {"inputs": (Port("start_step", "Mine."),)},
+    ):
+        with pytest.raises(ValueError, match="start_step"):
+            operator(**again)
+
+
+def test_a_decoder_that_starts_after_the_end(install: Callable[[object], None]) -> None:
+    """Also one that does not look at the length of the presentation."""
+    decoder = operator(
+        flow=Flow.DECODE,
+        step=lambda bound, inputs, state: (),
+        finish=lambda bound, state: (bound.filled(bound.shape("x"), bound.steps),),
+    )
+    install([decoder])
+    b = GraphBuilder(steps=5)
+    x = b.input("x", [3], timing="per_step")
+    b.output("y", b.domain("acme").Thing(x, start_step=3))
+    assert snnir.run(b.build(), np.zeros((1, 5, 3)))["y"].tolist() == [[2, 2, 2]]
+    with pytest.raises(RunError, match=r"run\.steps.*3 steps.*more than 3"):
+        snnir.run(b.build(), np.zeros((1, 3, 3)))
 
 
 def test_a_port_that_takes_a_list_may_have_a_value_twice(

@@ -24,7 +24,7 @@ def assert_golden(name: str, text: str) -> None:
     """Compare with a golden file; SNNIR_BLESS=1 makes the text the golden file instead."""
     path = GOLDEN / name
     if os.environ.get("SNNIR_BLESS"):
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, "utf-8", newline="\n")
     assert text == path.read_text("utf-8"), f"{name} differs; `make bless` accepts the new text"
 

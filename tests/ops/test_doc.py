@@ -14,7 +14,7 @@ import pytest
 
 from snnir.codes import CODES
 from snnir.ops import doc, registry
-from snnir.ops.schema import Arity, Flow, OpDef, Parameter
+from snnir.ops.schema import COMMON_ATTRIBUTES, Arity, Flow, OpDef, Parameter
 
 ROOT = Path(__file__).resolve().parents[2]
 SPEC = ROOT / "proto/spec"
@@ -105,6 +105,8 @@ def test_the_manifest_says_all_that_the_definitions_say() -> None:
         for operator in domain["operators"]
     }
     assert len(found) == len(OPERATORS)
+    common = [entry["name"] for entry in content["attributes_of_every_operator"]]
+    assert common == [attribute.name for attribute in COMMON_ATTRIBUTES] == ["start_step"]
     for opdef in OPERATORS:
         manifest = found[opdef.domain, opdef.name, opdef.since_version]
         assert manifest == json.loads(json.dumps(doc.operator_manifest(opdef)))

@@ -13,6 +13,7 @@ from snnir.passes.canonicalise import canonicalise
 from snnir.passes.loihi2 import lower_to_loihi2
 from snnir.passes.quantise import QuantiseOptions, quantise
 from snnir.passes.rate import RateOptions, lower_to_rates
+from snnir.passes.retiming import retime
 from snnir.passes.upgrade import upgrade
 from tests.plugins import install_plugin
 
@@ -59,6 +60,26 @@ def _a_late_start(folder: Path) -> None:
     canonicalise(b.build())
 
 
+def _too_little_delay(folder: Path) -> None:
+    b = GraphBuilder(steps=4)
+    spikes = b.snn.IF(b.input("x", [2], timing="per_step"), name="cells")
+    b.connect(spikes, "cells", "current", delay_steps=1)
+    b.output("y", spikes)
+    retime(b.build(), lambda node, binding: 2)
+
+
+def _a_window_that_cannot_end(folder: Path) -> None:
+    b = GraphBuilder(steps=4)
+    x = b.input("x", [2], timing="per_step")
+    b.output("y", b.snn.SpikeCount(b.snn.IF(x, name="cells"), start=3, start_step=3, name="n"))
+    b.output("z", b.snn.IF(b.snn.IF(x)))
+    retime(
+        b.build(),
+        lambda node, binding: int(binding.source != "cells:spikes"),
+        together=[("cells", "n")],
+    )
+
+
 def with_activation(operator: str) -> Model:
     """Two dense layers with an activation between them."""
     b = GraphBuilder()
@@ -73,6 +94,8 @@ CASES = [
     ("op.upgrade", CapabilityError, _no_way_up),
     ("convert.method", UnsupportedFeature, _tanh_in_the_middle),
     ("convert.start-step", CapabilityError, _a_late_start),
+    ("retime.cycle", CapabilityError, _too_little_delay),
+    ("retime.window", CapabilityError, _a_window_that_cannot_end),
     ("quantise.option", UnsupportedFeature, _nine_bits),
     ("quantise.nothing", UnsupportedFeature, _no_weights),
     ("loihi2.unsupported", CapabilityError, _tanh_on_the_chip),

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 import tracemalloc
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import scipy.sparse
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import snnir
 from snnir import GraphBuilder
+from snnir.conversion import read
 from snnir.errors import CapabilityError, ModelError
+from snnir.infer import infer
 from snnir.ir.graph import Node
 from snnir.ir.model import Model
 from snnir.ops import registry
 from snnir.ops.schema import Arity, Flow, OpDef
 from snnir.passes import linear_map
+from snnir.passes.canonicalise import canonicalise
 from snnir.passes.linear_map import LinearMap
+from snnir.passes.rate import RateOptions, lower_to_rates
 from snnir.passes.synapses import as_convolution, is_linear, linear_maps, offset
 from snnir.runtime.backend import find_backend
 from snnir.testing.recipes import RECIPES
 from snnir.testing.sampling import Draw, Known
+from tests.data import shared
 
 Array = npt.NDArray[Any]
 
@@ -89,16 +94,12 @@ def flat(x: Array) -> Array:
 
 
 def check_well_formed(found: LinearMap) -> None:
-    entries = list(
-        zip(
-            found.sources.tolist(),
-            found.targets.tolist(),
-            itertools.repeat(0) if found.delays is None else found.delays.tolist(),
-            strict=False,
-        )
-    )
-    assert entries == sorted(set(entries))
-    assert len(found.sources) == len(found.targets) == len(found.weights) == len(entries)
+    steps = np.zeros(found.entries, int) if found.delays is None else found.delays
+    fields = np.stack([found.sources, found.targets, steps]).astype(np.int64)
+    differences = np.diff(fields, axis=1)
+    leading = (differences != 0).argmax(axis=0)  # the first field that differs decides
+    assert np.all(np.take_along_axis(differences, leading[None], axis=0) > 0)
+    assert found.weights.shape == (found.entries,)
     assert found.sources.dtype == found.targets.dtype == np.int32
     assert found.delays is None or found.delays.dtype == np.int32
     for index, length in ((found.sources, found.inputs), (found.targets, found.outputs)):
@@ -114,13 +115,19 @@ def check_model(model: Model, rng: np.random.Generator, exact: bool) -> None:
     }
     (wanted,) = find_backend("reference").prepare(model).run(fed, steps=STEPS).outputs.values()
     maps, added = maps_of(model, node)
-    assert len(maps) == len(node.inputs)
-    y, size = np.zeros(flat(wanted).shape), np.zeros(flat(wanted).shape)
-    for binding, found in zip(node.inputs, maps, strict=True):
+    arriving = [flat(fed[binding.source]) for binding in node.inputs]
+    check_result(maps, added, arriving, flat(wanted), exact)
+
+
+def check_result(
+    maps: list[LinearMap], added: Array | None, arriving: list[Array], wanted: Array, exact: bool
+) -> None:
+    """What arrives at the bindings, mapped and added up, is what the runtime found."""
+    y, size = np.zeros(wanted.shape), np.zeros(wanted.shape)
+    for x, found in zip(arriving, maps, strict=True):
         check_well_formed(found)
-        x = flat(fed[binding.source])
         y += apply(found, x)
-        size += apply(LinearMap(**{**vars(found), "weights": abs(found.weights)}), abs(x))
+        size += apply(replace(found, weights=abs(found.weights)), abs(x))
     if added is not None:
         assert added.dtype == np.float32
         y, size = y + added, size + abs(added)
@@ -128,7 +135,7 @@ def check_model(model: Model, rng: np.random.Generator, exact: bool) -> None:
     # quotient, an interpolation or a bias adds a few more.
     terms = max(int(np.bincount(m.targets, minlength=1).max()) for m in maps) * len(maps) + 8
     bound = 0.0 if exact else terms * 2.0**-24
-    assert np.all(abs(flat(wanted) - y) <= bound * size)
+    assert np.all(abs(wanted - y) <= bound * size)
 
 
 def draw_model(rng: np.random.Generator, opdef: OpDef, *, dyadic: bool) -> Model:
@@ -342,6 +349,43 @@ def test_synapses_that_agree_in_all_but_weight_are_added_in_double_precision() -
         found.to_dense()
 
 
+@pytest.mark.parametrize(
+    ("path", "shape", "operators"),
+    [
+        ("kws/kws_dscnn.keras", (49, 10, 1), {"Conv2D", "DepthwiseConv2D"}),
+        ("keras/snntb_lenet5_99.14.keras", (28, 28, 1), {"Conv2D", "Dense"}),
+        pytest.param(
+            "keras/snntb_cifar_cnn_avgpool_83.62.keras",
+            (32, 32, 3),
+            {"Conv2D", "AveragePool2D"},
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_trained_networks(path: str, shape: tuple[int, ...], operators: set[str]) -> None:
+    pytest.importorskip("h5py")
+    samples = np.random.default_rng(0).uniform(0, 1, (4, *shape)).astype("f4")
+    network = canonicalise(read(shared(path)))
+    (entry,) = network.graph.inputs
+    model, _ = lower_to_rates(network, {entry.name: samples}, RateOptions(2))
+    types = snnir.infer(model)
+    linear = [
+        node
+        for node in model.graph.nodes.values()
+        if is_linear(node.op) and types[node.values()[0]].is_per_step
+    ]
+    assert {node.operator for node in linear} >= operators
+    wanted = sorted(
+        {value for n in linear for value in [*n.values(), *(b.source for b in n.inputs)]}
+    )
+    prepared = find_backend("reference").prepare(model)
+    recorded = prepared.run({entry.name: samples[:1]}, steps=2, record=wanted).recorded
+    for node in linear:
+        maps, added = maps_of(model, node)
+        arriving = [flat(recorded[binding.source]) for binding in node.inputs]
+        check_result(maps, added, arriving, flat(recorded[node.values()[0]]), exact=False)
+
+
 # Composition ---------------------------------------------------------------------------------
 
 
@@ -428,6 +472,18 @@ def test_composition_agrees_with_scipy() -> None:
     assert np.array_equal(found.row_starts(), wanted.indptr)
     assert np.array_equal(found.targets, wanted.indices)
     assert np.array_equal(found.weights, wanted.data)
+
+
+def test_compositions_are_rounded_once() -> None:
+    rng = np.random.default_rng(4)
+    a, b = (rng.uniform(1, 2, 50).astype("f4") for _ in range(2))
+    found = LinearMap.diagonal(a).then(LinearMap.diagonal(b))
+    assert np.array_equal(found.weights, a.astype("f8") * b.astype("f8"))
+    assert np.array_equal(found.rounded().weights, a * b)
+    mean = build("GlobalAveragePool1D", [(10, 2)], {})
+    ((average,), _) = maps_of(mean, next(iter(mean.graph.nodes.values())))
+    total = average.then(LinearMap.diagonal(np.full(2, 10, "f4")))
+    assert np.all(total.rounded().weights == 1)
 
 
 def test_the_identity_changes_nothing() -> None:
@@ -543,6 +599,21 @@ def test_compositions_are_made_in_pieces(monkeypatch: pytest.MonkeyPatch) -> Non
     assert peak < 2.5 * nbytes(found) + 120 * piece
 
 
+def test_long_maps_with_few_synapses_take_no_room_for_those_that_are_absent() -> None:
+    rng = np.random.default_rng(5)
+    length = 1 << 20
+    first, second = (random_map(rng, length, length, 20_000, 3) for _ in range(2))
+    second = replace(second, sources=np.sort(first.targets))
+    tracemalloc.start()
+    try:
+        found = first.then(second)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found.entries >= 20_000
+    assert peak < 64 * length  # the rows' ends, a number for each
+
+
 def test_what_does_not_fit_the_indices_is_refused() -> None:
     nothing = np.zeros(0, np.int32)
     for inputs, outputs, delays in (
@@ -566,42 +637,87 @@ def conv_of(shape: Sequence[int], weight: Array, **arguments: Any) -> Any:
     return model, as_convolution(node, opdef, tuple(shape))
 
 
+def convolved(found: Any, x: Array) -> Array:
+    """By the definition, spike by spike: (..., height, width, in) -> (..., height, width, out)."""
+    kernel, (height, width, inputs) = found.kernel, found.input_shape
+    rows, columns, outputs = found.output_shape
+    y = np.zeros((*x.shape[:-3], rows, columns, outputs))
+    per_group, of_group = inputs // found.groups, outputs // found.groups
+    for u, v in np.ndindex(*kernel.shape[:2]):
+        for row, column in np.ndindex(rows, columns):
+            r = row * found.strides[0] + u * found.dilations[0] - found.pads[0]
+            c = column * found.strides[1] + v * found.dilations[1] - found.pads[1]
+            if not (0 <= r < height and 0 <= c < width):
+                continue
+            for group in range(found.groups):
+                out = slice(group * of_group, (group + 1) * of_group)
+                part = x[..., r, c, group * per_group : (group + 1) * per_group]
+                y[..., row, column, out] += part @ kernel[u, v, :, out]
+    return y
+
+
+@settings(deadline=None, max_examples=60)
+@given(SEEDS, st.sampled_from(["Conv1D", "Conv2D", "DepthwiseConv2D"]))
+def test_convolutions(seed: int, name: str) -> None:
+    rng = np.random.default_rng(seed)
+    opdef = registry.find(f"snn.{name}")
+    assert opdef is not None
+    draw = Draw(rng, dyadic=True, steps=STEPS, recurrent=False)
+    shape = tuple(int(n) for n in rng.integers(1, 7, 1 if name == "Conv1D" else 2))
+    shape = (*shape, int(rng.integers(1, 5)))
+    known = Known(None, shape, True, False, 3, 1.0)  # type: ignore[arg-type]
+    plan = RECIPES[opdef.op](draw, opdef, [known])
+    assume(plan is not None)
+    arguments = {k: v for k, v in plan.arguments.items() if k != "bias"}  # type: ignore[union-attr]
+    try:
+        model = build(name, [shape], arguments)
+    except ModelError:
+        assume(False)
+    (node,) = model.graph.nodes.values()
+    found = as_convolution(node, opdef, shape)
+    x = rng.integers(-8, 9, (1, STEPS, *shape)).astype("f4")
+    wanted = find_backend("reference").prepare(model).run({"x0": x}, steps=STEPS).outputs["y"]
+    got = convolved(found, x.reshape(1, STEPS, *found.input_shape))
+    assert np.array_equal(got.reshape(wanted.shape), wanted)
+
+
+@pytest.mark.parametrize("name", ["AveragePool2D", "SumPool2D"])
+@pytest.mark.parametrize("arguments", [{}, {"padding": "same"}, {"strides": [2, 2]}])
+def test_convolutions_of_pooled_values(name: str, arguments: dict[str, Any]) -> None:
+    weight = weights(3, 3, 2, 4)
+    _, convolution = conv_of((4, 3, 2), weight, **arguments)
+    model = build(name, [(8, 6, 2)], {"pool_size": [2, 2]})
+    (pool,) = model.graph.nodes.values()
+    opdef = registry.find(pool.op)
+    assert opdef is not None
+    found = convolution.of_pooled(pool, opdef, (8, 6, 2))
+    x = np.random.default_rng(0).integers(-8, 9, (1, STEPS, 8, 6, 2)).astype("f4")
+    pooled = find_backend("reference").prepare(model).run({"x0": x}, steps=STEPS).outputs["y"]
+    assert np.array_equal(convolved(found, x), convolved(convolution, pooled))
+
+
 @pytest.mark.parametrize(
-    ("size", "arguments", "pads"),
+    ("shape", "arguments"),
     [
-        ((2, 3), {}, (0, 0)),
-        ((3, 5), {"padding": "same"}, (1, 2)),
-        ((1, 1), {"padding": "same"}, (0, 0)),
-        ((3, 2), {"padding": "explicit", "pads": [2, 2, 1, 1]}, (2, 1)),
-        ((2, 3), {"padding": "same"}, None),
-        ((3, 3), {"padding": "explicit", "pads": [1, 1, 1, 0]}, None),
-        ((3, 3), {"strides": [1, 2]}, None),
-        ((3, 3), {"dilations": [2, 1]}, None),
-        ((3, 3), {"groups": 2}, None),
+        ((9, 6, 2), {"pool_size": [2, 2]}),  # the last row is left out
+        ((8, 6, 2), {"pool_size": [2, 2], "strides": [1, 2]}),
+        ((8, 6, 2), {"pool_size": [3, 2], "padding": "same"}),
     ],
 )
-def test_plain_convolutions(
-    size: tuple[int, int], arguments: dict[str, Any], pads: tuple[int, int] | None
+def test_pooling_that_is_no_convolution_of_its_own(
+    shape: tuple[int, ...], arguments: dict[str, Any]
 ) -> None:
-    weight = weights(*size, 2 // arguments.get("groups", 1), 4)
-    model, found = conv_of((6, 7, 2), weight, **arguments)
-    if pads is None:
-        assert found is None
-        return
-    assert found.pads == pads
-    assert np.array_equal(found.kernel, weight)
-    x = np.random.default_rng(0).integers(-8, 9, (1, STEPS, 6, 7, 2)).astype("f4")
-    wanted = find_backend("reference").prepare(model).run({"x0": x}, steps=STEPS).outputs["y"]
-    (high, wide), (height, width, _) = found.pads, found.output_shape
-    padded = np.pad(x, [(0, 0), (0, 0), (high, high), (wide, wide), (0, 0)])
-    y = sum(
-        padded[:, :, u : u + height, v : v + width] @ weight[u, v] for u, v in np.ndindex(*size)
-    )
-    assert np.array_equal(y, wanted)
-    assert found.output_shape == wanted.shape[2:]
+    model = build("AveragePool2D", [shape], arguments)
+    (pool,) = model.graph.nodes.values()
+    opdef = registry.find(pool.op)
+    assert opdef is not None
+    out = model.graph.nodes[pool.name].values()[0]
+    size = infer(model)[out].shape
+    _, convolution = conv_of(size, weights(1, 1, 2, 3))
+    assert convolution.of_pooled(pool, opdef, shape) is None
 
 
-def test_other_operators_are_no_plain_convolution() -> None:
+def test_other_operators_are_no_convolution() -> None:
     model = build("Dense", [(2,)], {"weight": weights(2, 2)})
     (node,) = model.graph.nodes.values()
     opdef = registry.find(node.op)

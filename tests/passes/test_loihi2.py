@@ -19,7 +19,6 @@ from snnir.ir.tensor import Tensor
 from snnir.passes.canonicalise import canonicalise
 from snnir.passes.loihi2 import Loihi2Options, lower_to_loihi2, padded
 from snnir.passes.loihi2.chain import symmetric
-from snnir.passes.loihi2.lags import Edge, find_lags
 from snnir.passes.loihi2.resources import resources
 from snnir.passes.loihi2.spiking import lower_spiking
 from snnir.passes.quantise import QuantiseOptions, quantise
@@ -583,37 +582,23 @@ def test_a_threshold_of_more_than_17_bits_is_refused() -> None:
     assert caught.value.code == "value.range"
 
 
-# Lags ----------------------------------------------------------------------------------------
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**32 - 1))
-def test_lags_are_the_smallest_that_work(seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    names = [f"p{number}" for number in range(int(rng.integers(1, 6)))]
-    edges = [
-        Edge(str(rng.choice([*names, "host"])), str(rng.choice(names)), int(rng.integers(0, 4)))
-        for _ in range(int(rng.integers(1, 10)))
-    ]
-    lags = find_lags(names, edges)
-
-    def fits(found: dict[str, int]) -> bool:
-        return all(e.delay + found[e.target] - found.get(e.source, 0) - 1 >= 0 for e in edges)
-
-    if lags is None:
-        # Then no lags up to the longest possible path work either.
-        space = np.array(np.meshgrid(*[range(5)] * len(names))).reshape(len(names), -1).T
-        assert not any(fits(dict(zip(names, map(int, row), strict=True))) for row in space[:3000])
-        return
-    assert fits(lags)
-    for name in names:
-        if lags[name]:
-            assert not fits({**lags, name: lags[name] - 1})
-
-
 def test_a_cycle_without_enough_delay_is_refused() -> None:
-    assert find_lags(["a", "b"], [Edge("a", "b", 0), Edge("b", "a", 1)]) is None
-    assert find_lags(["a", "b"], [Edge("a", "b", 0), Edge("b", "a", 2)]) == {"a": 0, "b": 1}
+    b = GraphBuilder(steps=9)
+    eye = np.eye(2, dtype=np.float32)
+    into = b.snn.Dense(b.input("x", [2], timing="per_step"), weight=eye)
+    first = b.snn.IF(into, reset="to_value", name="first")
+    second = b.snn.IF(b.snn.Dense(first, weight=eye), reset="to_value", name="second")
+    b.connect(b.snn.Dense(second, weight=eye, name="back"), "first", "current", delay_steps=1)
+    b.output("y", b.snn.SpikeCount(second))
+    with pytest.raises(CapabilityError) as caught:
+        lower_to_loihi2(b.build(), options=Loihi2Options(scale="max"))
+    (finding,) = caught.value.diagnostics
+    assert finding.code == "loihi2.unsupported"
+    assert "with 1 steps of delay" in finding.found and "at least 2 steps" in finding.found
+    assert "'first' -> 'second'" in finding.found
+    b.graph.nodes["first"].inputs[-1] = Binding("current", "back:y", 2)
+    lowered, _ = lower_to_loihi2(b.build(), options=Loihi2Options(scale="max"))
+    assert lowered.time.steps == 9 + 2
 
 
 # Resources -----------------------------------------------------------------------------------

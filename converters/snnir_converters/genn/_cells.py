@@ -21,9 +21,9 @@ from snnir.ir.model import Model
 from snnir.ir.traversal import ancestors, producer, topological_order
 from snnir.ir.types import ValueType
 from snnir.ops.registry import Resolver
-from snnir.ops.schema import START_STEP, Array, Flow, OpDef
-from snnir.passes.synapses import is_linear
+from snnir.ops.schema import Array, Flow, OpDef, start_of
 from snnir.passes.retiming import Retimed, retime
+from snnir.passes.synapses import is_linear
 from snnir.runtime.evaluate import operands
 from snnir_converters.genn._operators import EMITTERS
 
@@ -105,9 +105,9 @@ class Cells:
     def cell_of_value(self, value: str) -> str | None:
         """The cell that makes a value, if one does."""
         name = producer(value)
-        if name in self.units:
-            return self.cell_of.get(name)
-        return INPUT + name if self.types[value].is_per_step else None
+        if not self.types[value].is_per_step:
+            return None
+        return self.cell_of.get(name) if name in self.units else INPUT + name
 
 
 def divide(model: Model, dtype: np.dtype[Any]) -> Cells:
@@ -184,7 +184,7 @@ def _classify(cells: Cells, findings: list[Diagnostic]) -> None:
             cells.types[value].is_per_step for value in node.values()
         ):
             continue
-        late = bool(node.attributes.get(START_STEP.name))
+        late = bool(start_of(node))
         steady = all(cells.is_constant(b.source) and not b.delay_steps for b in node.inputs)
         stateless = unit.opdef.flow is Flow.SAME and not unit.opdef.state
         if not late and (node.op == "snn.ConstantCurrent" or (steady and stateless)):
@@ -197,8 +197,10 @@ def _classify(cells: Cells, findings: list[Diagnostic]) -> None:
             unknown.append(node)
     if not unknown:
         return
-    inner = ancestors(cells.model.graph, [cells.units[n].node.inputs[0].source for n in cells.cell_of])
-    supported = ", ".join(sorted({*EMITTERS}) + ["linear operators of domain snn"])
+    inner = ancestors(
+        cells.model.graph, [cells.units[n].node.inputs[0].source for n in cells.cell_of]
+    )
+    supported = ", ".join([*sorted(EMITTERS), "linear operators of domain snn"])
     for node in unknown:
         if node.name in inner or cells.units[node.name].opdef.flow is not Flow.SAME:
             findings.append(_unsupported(node, supported))
@@ -276,7 +278,7 @@ def _find_aliases(cells: Cells, order: list[Node]) -> None:
             (binding,) = node.inputs
             base = cells.base(binding.source)
             made = producer(base) in cells.cell_of or producer(base) not in cells.units
-            if made and not binding.delay_steps and not node.attributes.get(START_STEP.name):
+            if made and not binding.delay_steps and not start_of(node):
                 cells.alias[node.values()[0]] = base
 
 
@@ -286,7 +288,7 @@ def _join_scale(cells: Cells, joined: _Joined, scale: Node, uses: Uses) -> None:
     value = cells.base(binding.source)
     if producer(value) not in cells.cell_of or binding.delay_steps:
         return
-    if scale.attributes.get(START_STEP.name):
+    if start_of(scale):
         return
     for user, other in uses[value]:
         decodes = cells.units[user.name].opdef.flow is Flow.DECODE and not other.delay_steps

@@ -10,6 +10,7 @@ import sys
 import tempfile
 import threading
 import time
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,18 @@ from typing import Any, Final
 import numpy as np
 
 from snnir.errors import Diagnostic, RunError
+from snnir.passes.synapses import Convolution
 from snnir_converters.genn._cache import keep, private_folder, take
 from snnir_converters.genn._install import CPU, Installation, compiler_command
+from snnir_converters.genn._models import (
+    CONVOLUTION_PARAMETERS,
+    FLAGS,
+    build_environment,
+    convolution_model,
+    delta_model,
+    filters_at_once,
+    pulse_model,
+)
 from snnir_converters.genn._plan import (
     Array,
     Connection,
@@ -28,17 +39,12 @@ from snnir_converters.genn._plan import (
     Place,
     Plan,
     Population,
-    Toeplitz,
+    Synapses,
     genn_name,
 )
 
 NAME: Final = "snnir"
 """GeNN's name of every model, hence of the folder it makes: ``snnir_CODE``."""
-
-FLAGS: Final = ("-O3", "-ffp-contract=off")
-"""Compiler flags: fast, but every operation rounds as it is written."""
-
-NVCC_FLAGS: Final = "--fmad=false"
 
 Item = tuple[str, str]
 """A population and its parameter, variable or table."""
@@ -69,6 +75,7 @@ class Engine:
         self.settings = settings
         self._pygenn = installation.pygenn
         self._folder = private_folder()
+        weakref.finalize(self, self._folder.cleanup)
         self._loaded: int | None = None
         started = time.perf_counter()
         self.model = self._describe()
@@ -88,10 +95,9 @@ class Engine:
             name: self._add_population(model, population)
             for name, population in self.plan.populations.items()
         }
-        delta = pygenn.create_postsynaptic_model(
-            "Delta", sim_code="injectCurrent(inSyn); inSyn = 0.0;"
-        )
-        weights = {graded: self._weight_update(graded) for graded in (False, True)}
+        delta = delta_model(pygenn)
+        self._convolution = convolution_model(pygenn)
+        weights = {graded: pulse_model(pygenn, graded) for graded in (False, True)}
         for connection in self.plan.connections:
             self._add_connection(model, connection, weights[connection.graded], delta)
         return model
@@ -129,20 +135,6 @@ class Engine:
         found.spike_recording_enabled = bool(code.emission) and population.binary
         return found
 
-    def _weight_update(self, graded: bool) -> Any:
-        pygenn = self._pygenn
-        weight = [("g", "scalar", pygenn.VarAccess.READ_ONLY)]
-        if not graded:
-            return pygenn.create_weight_update_model(
-                "Pulse", vars=weight, pre_spike_syn_code="addToPost(g);"
-            )
-        return pygenn.create_weight_update_model(
-            "GradedPulse",
-            vars=weight,
-            pre_neuron_var_refs=[("value", "scalar")],
-            pre_spike_syn_code="addToPost(g * value);",
-        )
-
     def _add_connection(self, model: Any, connection: Connection, weight: Any, delta: Any) -> None:
         pygenn, synapses = self._pygenn, connection.synapses
         source = self._populations[connection.source]
@@ -166,25 +158,13 @@ class Engine:
         group.post_target_var = connection.input
         group.axonal_delay_steps = connection.delay_steps - 1
 
-    def _connectivity(self, synapses: Dense | Toeplitz | Pairs) -> tuple[str, Array, Any]:
+    def _connectivity(self, synapses: Synapses) -> tuple[str, Array, Any]:
         if isinstance(synapses, Dense):
             return "DENSE", np.ascontiguousarray(synapses.weight).reshape(-1), None
         if isinstance(synapses, Pairs):
             return "SPARSE", synapses.weight, None
-        rows, columns, inputs = synapses.input_shape
-        out_rows, out_columns, outputs = synapses.output_shape
         snippet = self._pygenn.init_toeplitz_connectivity(
-            "Conv2D",
-            {
-                "conv_kh": synapses.kernel.shape[0],
-                "conv_kw": synapses.kernel.shape[1],
-                "ih": rows,
-                "iw": columns,
-                "ic": inputs,
-                "oh": out_rows,
-                "ow": out_columns,
-                "oc": outputs,
-            },
+            self._convolution, convolution_parameters(synapses, self.settings.backend)
         )
         return "TOEPLITZ", np.ascontiguousarray(synapses.kernel).reshape(-1), snippet
 
@@ -197,13 +177,7 @@ class Engine:
         code = Path(self._folder.name) / f"{NAME}_CODE"
         cached = take(key, code)
         before = _library_time(code)
-        environment = {
-            "CXX": " ".join([*compiler, *FLAGS]),
-            "NVCC_APPEND_FLAGS": " ".join(
-                [*filter(None, [os.environ.get("NVCC_APPEND_FLAGS")]), NVCC_FLAGS]
-            ),
-        }
-        with _building, _environment(environment), _captured() as output:
+        with _building, _environment(build_environment(compiler)), _captured() as output:
             try:
                 self.model.build(path_to_model=self._folder.name)
             except Exception as error:
@@ -314,10 +288,6 @@ class Engine:
             size = self.plan.populations[name].size
             room = np.zeros(self.settings.batch * steps * size, self.plan.dtype)
             self._populations[name].extra_global_params[item].set_init_values(room)
-            if self.settings.batch > 1:
-                first = np.arange(self.settings.batch, dtype=np.uint32)[:, None] * (steps * size)
-                offsets = np.broadcast_to(first, (self.settings.batch, size))
-                self._populations[name].vars["offset"].values = offsets
         self.model.load(num_recording_timesteps=steps)
         self._loaded = steps
         for population in self.plan.populations.values():
@@ -326,7 +296,7 @@ class Engine:
                 whole = population.code.parameters[name] != "scalar"
                 group.set_dynamic_param_value(name, int(number) if whole else float(number))
         if self.settings.batch > 1:
-            for name, item in sequences:
+            for name, _ in sequences:
                 variable = self._populations[name].vars["offset"]
                 size = self.plan.populations[name].size
                 starts = np.arange(self.settings.batch, dtype=np.uint32) * np.uint32(steps * size)
@@ -343,8 +313,8 @@ class Engine:
             variable.push_to_device()
         for (name, item), values in sequences.items():
             table = self._populations[name].extra_global_params[item]
-            batch, _, size = self.settings.batch, 0, self.plan.populations[name].size
-            rooms = table.view.reshape(batch, -1, size)
+            size = self.plan.populations[name].size
+            rooms = table.view.reshape(self.settings.batch, -1, size)
             rooms[: part.stop - part.start, : values.shape[1]] = values[part]
             table.push_to_device()
 
@@ -406,8 +376,8 @@ def _connection_facts(connection: Connection) -> list[Any]:
     synapses = connection.synapses
     if isinstance(synapses, Dense):
         shape: list[Any] = ["dense", *synapses.weight.shape]
-    elif isinstance(synapses, Toeplitz):
-        shape = ["toeplitz", synapses.kernel.shape, synapses.input_shape, synapses.output_shape]
+    elif isinstance(synapses, Convolution):
+        shape = ["convolution", *convolution_parameters(synapses, CPU).values()]
     else:
         longest = [
             int(np.bincount(places).max(initial=0))
@@ -423,6 +393,22 @@ def _connection_facts(connection: Connection) -> list[Any]:
         connection.graded,
         shape,
     ]
+
+
+def convolution_parameters(convolution: Convolution, backend: str) -> dict[str, int]:
+    """The parameters of the snippet for a convolution."""
+    outputs = convolution.output_shape[2]
+    values = (
+        *convolution.kernel.shape[:2],
+        *convolution.strides,
+        *convolution.dilations,
+        *convolution.pads,
+        convolution.groups,
+        *convolution.input_shape[1:],
+        *convolution.output_shape,
+        filters_at_once(outputs, convolution.groups, backend),
+    )
+    return {name: int(v) for name, v in zip(CONVOLUTION_PARAMETERS, values, strict=True)}
 
 
 def _library_time(code: Path) -> int:

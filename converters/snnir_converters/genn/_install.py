@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from snnir.errors import CapabilityError, Diagnostic, MissingDependency
+from snnir_converters.genn._models import CPU as CPU
 
 OLDEST: Final = (5, 3)
 """Oldest release of PyGeNN that is supported."""
 
 INSTALLATION: Final = "https://genn-team.github.io/genn/documentation/5/installation.html"
 
-CPU: Final = "single_threaded_cpu"
 BACKENDS: Final = ("cuda", "hip", CPU)
 """GeNN's backends, the fastest first."""
 
@@ -138,7 +138,9 @@ def compiler_command(backend: str) -> list[str]:
             "the CUDA toolkit that CUDA_PATH names"
         )
     findings = [
-        Diagnostic("genn.compiler", "building for GeNN", f"no '{tool}'", package, f"install {package}")
+        Diagnostic(
+            "genn.compiler", "building for GeNN", f"no '{tool}'", package, f"install {package}"
+        )
         for tool, package in tools.items()
         if shutil.which(tool) is None
     ]

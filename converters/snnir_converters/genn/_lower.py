@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -13,11 +13,11 @@ from snnir.ir.graph import Binding, Node
 from snnir.ir.model import Model
 from snnir.ir.traversal import producer
 from snnir.ops import kernels
-from snnir.ops.schema import START_STEP, Array, Flow
+from snnir.ops.schema import Array, Flow, start_of
 from snnir.passes.linear_map import LinearMap
-from snnir.passes.synapses import as_convolution, linear_maps, offset
+from snnir.passes.synapses import Convolution, as_convolution, linear_maps, offset
 from snnir.runtime.evaluate import bind
-from snnir_converters.genn._cells import INPUT, POOLS, Cells, divide
+from snnir_converters.genn._cells import IDENTITIES, INPUT, POOLS, Cells, Unit, divide
 from snnir_converters.genn._operators import EMITTERS, Writer, is_binary
 from snnir_converters.genn._plan import (
     Code,
@@ -30,7 +30,6 @@ from snnir_converters.genn._plan import (
     Plan,
     Population,
     Synapses,
-    Toeplitz,
     Variable,
 )
 
@@ -124,7 +123,7 @@ class _Lowering:
         emitted = self.cells.emits.get(name, "")
         for number, member in enumerate(members):
             prefix = f"n{number}"
-            start = int(self.nodes[member].attributes.get(START_STEP.name, 0))
+            start = start_of(self.nodes[member])
             if start not in steps:
                 steps[start] = self._step(population, start, len(steps))
             outputs[member] = self._add_node(population, member, prefix, steps[start], outputs)
@@ -177,12 +176,12 @@ class _Lowering:
         code, lag = population.code, self.cells.retimed.lags[name]
         y = ""
         if result:
-            y = f"{prefix}_y"
+            y = f"{prefix}_value"
             code.variables[y] = Variable(y)
             writer.line(f"{y} = {result};")
             self.plan.places[unit.node.values()[0]] = Place(population.name, y, lag)
         if writer.initial:
-            code.lines.append(f"if ({step} == 0) {{ {' '.join(writer.initial)} }}")
+            code.lines.append(f"if (now == 0) {{ {' '.join(writer.initial)} }}")
         if step == "now":
             code.lines += writer.body
         else:
@@ -205,7 +204,9 @@ class _Lowering:
             if inside and not binding.delay_steps:
                 terms[binding.port].append(outputs[producer(value)])
             else:
-                found = self._add_terms(population, self._arriving(binding), f"{prefix}_{number}")
+                found = self._add_terms(
+                    population, node, self._arriving(binding), f"{prefix}_{number}"
+                )
                 terms[binding.port] += [found] if found else []
         return {port: _added(parts) for port, parts in terms.items()}
 
@@ -216,7 +217,9 @@ class _Lowering:
         inputs: dict[str, str] = {}
         for number, (window, inside) in enumerate(self._windows(node)):
             part = self._through(arriving, window)
-            inputs[str(number)] = self._add_terms(population, part, f"{prefix}_{number}") or "0.0"
+            inputs[str(number)] = (
+                self._add_terms(population, node, part, f"{prefix}_{number}") or "0.0"
+            )
             if not inside.all():
                 item = f"{prefix}_inside{number}"
                 population.code.variables[item] = Variable(item, "scalar", True)
@@ -228,9 +231,7 @@ class _Lowering:
         """For each place in a window: where it is in the input, and whether it is there."""
         shape = self.cells.shape(node.inputs[0].source)
         out = self.cells.shape(node.values()[0])
-        bound = bind(
-            node, {"x": [shape]}, {"y": out}, batch=1, dtype=np.dtype(np.float64)
-        )
+        bound = bind(node, {"x": [shape]}, {"y": out}, batch=1, dtype=np.dtype(np.float64))
         count = int(np.prod(shape, dtype=np.int64))
         places = np.arange(1, count + 1, dtype=np.float64).reshape(1, *shape)
         windows = kernels.flat_windows(places, bound.prepared)[0].astype(np.int64) - 1
@@ -249,10 +250,17 @@ class _Lowering:
                 inside,
             )
 
-    def _add_terms(self, population: Population, terms: Sum, prefix: str) -> str:
-        """Connections and constants for a sum; the expression of it, or nothing."""
+    def _add_terms(self, population: Population, node: Node, terms: Sum, prefix: str) -> str:
+        """Connections and constants for a sum; the expression of it, or nothing.
+
+        What counts only from some step on is masked, unless the node starts no earlier.
+        """
         parts: list[str] = []
+        start = start_of(node)
         for number, ((cell, delay, since), chain) in enumerate(terms.arriving.items()):
+            synapses = self._synapses(self.cells.emits[cell], chain, population.size)
+            if isinstance(synapses, Pairs) and not synapses.weight.size:
+                continue
             item = f"{prefix}_in{number}"
             population.code.inputs.append(item)
             self.plan.connections.append(
@@ -262,18 +270,18 @@ class _Lowering:
                     target=population.name,
                     input=item,
                     delay_steps=delay,
-                    synapses=self._synapses(self.cells.emits[cell], chain, population.size),
+                    synapses=synapses,
                     graded=True,
                 )
             )
-            parts.append(_from(since, item))
+            parts.append(item if since <= start else _from(since, item))
         for number, ((value, since), chain) in enumerate(terms.steady.items()):
             item = f"{prefix}_steady{number}"
             population.code.variables[item] = Variable(item, "scalar", True)
             through = self._map(chain, self.cells.size(value))
             feed = Feed(Fed.STATIC, item, value, None if through.is_identity else through)
             population.feeds.append(feed)
-            parts.append(_from(since, item))
+            parts.append(item if since <= start else _from(since, item))
         for number, (values, since) in enumerate(terms.offsets):
             item = f"{prefix}_offset{number}"
             if values.size and (values == values[0]).all():
@@ -282,7 +290,7 @@ class _Lowering:
             else:
                 population.code.variables[item] = Variable(item, "scalar", True)
                 population.values[item] = values.astype(self.plan.dtype)
-            parts.append(_from(since, item))
+            parts.append(item if since <= start else _from(since, item))
         return _added(parts) if parts else ""
 
     # Sums ------------------------------------------------------------------------------------
@@ -305,7 +313,7 @@ class _Lowering:
             node = self.nodes[producer(value)]
             for number, binding in enumerate(node.inputs):
                 self._add(found, self._applied(self._arriving(binding), node, number))
-            start = int(node.attributes.get(START_STEP.name, 0))
+            start = start_of(node)
             added = self._offset(node)
             if added is not None:
                 found.offsets.append((added, start))
@@ -314,7 +322,7 @@ class _Lowering:
 
     def _applied(self, terms: Sum, node: Node, number: int) -> Sum:
         """A sum that goes through one binding of a linear node."""
-        start = int(node.attributes.get(START_STEP.name, 0))
+        start = start_of(node)
         found = Sum()
         for (cell, delay, since), chain in terms.arriving.items():
             found.arriving[cell, delay, max(since, start)] = chain
@@ -346,7 +354,10 @@ class _Lowering:
         if not steps:
             return terms
         return Sum(
-            {(c, d + steps, since + steps): chain for (c, d, since), chain in terms.arriving.items()},
+            {
+                (c, d + steps, since + steps): chain
+                for (c, d, since), chain in terms.arriving.items()
+            },
             {(value, since + steps): chain for (value, since), chain in terms.steady.items()},
             [(values, since + steps) for values, since in terms.offsets],
         )
@@ -372,9 +383,7 @@ class _Lowering:
     def _node_maps(self, node: Node) -> list[LinearMap]:
         if node.name not in self._maps:
             unit = self.cells.units[node.name]
-            self._maps[node.name] = linear_maps(
-                unit.node, unit.opdef, *self._shapes(node)
-            )
+            self._maps[node.name] = linear_maps(unit.node, unit.opdef, *self._shapes(node))
         return self._maps[node.name]
 
     def _shapes(self, node: Node) -> tuple[dict[str, list[tuple[int, ...]]], tuple[int, ...]]:
@@ -390,27 +399,41 @@ class _Lowering:
     def _map(self, chain: Chain, size: int) -> LinearMap:
         found = LinearMap.identity(size)
         for link in chain:
-            part = link if isinstance(link, LinearMap) else self._node_maps(self.nodes[link[0]])[link[1]]
+            part = (
+                link
+                if isinstance(link, LinearMap)
+                else self._node_maps(self.nodes[link[0]])[link[1]]
+            )
             found = found.then(part)
         return found
 
     def _synapses(self, value: str, chain: Chain, size: int) -> Synapses:
-        if len(chain) == 1 and not isinstance(chain[0], LinearMap):
-            unit = self.cells.units[chain[0][0]]
-            shape = self.cells.shape(unit.node.inputs[0].source)
-            if unit.node.op == "snn.Dense" and len(shape) == 1:
-                return Dense(unit.parameters["weight"])
-            if unit.node.op == "snn.Conv2D":
-                found = as_convolution(unit.node, unit.opdef, shape)
-                if found is not None:
-                    out = self.cells.shape(unit.node.values()[0])
-                    rows, columns = found.pads
-                    return Toeplitz(found.kernel, _image(shape), _image(out), (rows, columns))
+        found = self._layer(chain)
+        if found is not None:
+            return found
         link = self._map(chain, self.cells.size(value)).without_zeros()
         weight = link.weights.astype(self.plan.dtype, copy=False)
         if link.is_dense:
             return Dense(weight.reshape(link.inputs, link.outputs))
         return Pairs(link.sources, link.targets, weight)
+
+    def _layer(self, chain: Chain) -> Dense | Convolution | None:
+        """A chain that is one layer, perhaps of pooled values: its weights stay as they are."""
+        links = [link[0] for link in chain if not isinstance(link, LinearMap)]
+        units = [self.cells.units[name] for name in links]
+        units = [unit for unit in units if unit.node.op not in IDENTITIES]
+        if len(links) < len(chain) or not 1 <= len(units) <= 2:
+            return None
+        last, shape = units[-1], self._input_shape(units[-1])
+        if last.node.op == "snn.Dense" and len(units) == len(shape) == 1:
+            return Dense(last.parameters["weight"])
+        found = as_convolution(last.node, last.opdef, shape)
+        if found is None or len(units) == 1:
+            return found
+        return found.of_pooled(units[0].node, units[0].opdef, self._input_shape(units[0]))
+
+    def _input_shape(self, unit: Unit) -> tuple[int, ...]:
+        return self.cells.shape(unit.node.inputs[0].source)
 
     def _check_delays(self) -> None:
         findings = [
@@ -428,11 +451,6 @@ class _Lowering:
             raise CapabilityError(findings)
 
 
-def _image(shape: tuple[int, ...]) -> tuple[int, int, int]:
-    rows, columns, channels = shape
-    return rows, columns, channels
-
-
 def _added(parts: Iterable[str]) -> str:
     """A sum from left to right."""
     total = ""
@@ -442,11 +460,10 @@ def _added(parts: Iterable[str]) -> str:
 
 
 def _from(since: int, item: str) -> str:
-    return f"((now >= {since}) ? {item} : 0.0)" if since else item
+    return f"((now >= {since}) ? {item} : 0.0)"
 
 
 def _product(link: LinearMap, values: Array) -> Array:
     """What a map makes of numbers for each element."""
     products = link.weights.astype(np.float64) * values.astype(np.float64)[link.sources]
     return np.bincount(link.targets, products, minlength=link.outputs)
-

@@ -126,7 +126,10 @@ class Writer:
         if values.ndim == 1:
             self.population.tables[full] = np.ascontiguousarray(values)
             return f"{full}[{{row}}]"
-        spread = np.broadcast_to(values, (len(values), *self.shape))
+        rows = values.reshape(
+            len(values), *[1] * (len(self.shape) + 1 - values.ndim), *values.shape[1:]
+        )
+        spread = np.broadcast_to(rows, (len(values), *self.shape))
         self.population.tables[full] = spread.reshape(-1)
         return f"{full}[({{row}} * num_neurons) + id]"
 
@@ -302,9 +305,7 @@ def _latency(w: Writer) -> str:
     due = w.local("due", f"rint((1.0 - fmin(fmax({x}, 0.0), 1.0)) * {last})")
     spike = w.local("spikes", "0.0")
     minimum = w.number("minimum")
-    w.line(
-        f"if ({due} == (scalar){w.step} && {x} >= {minimum} && {x} > 0.0) {{ {spike} = 1.0; }}"
-    )
+    w.line(f"if ({due} == (scalar){w.step} && {x} >= {minimum} && {x} > 0.0) {{ {spike} = 1.0; }}")
     return spike
 
 
@@ -314,7 +315,9 @@ def _rate(w: Writer) -> str:
     spike = w.local("spikes", "0.0")
     threshold, reset = w.number("threshold"), w.number("reset_potential")
     after = {"subtract": f"{u} - ({threshold} - {reset})", "to_value": reset, "none": u}
-    w.line(f"if ({_above(w, u, threshold)}) {{ {spike} = 1.0; {u} = {after[w.attributes['reset']]}; }}")
+    w.line(
+        f"if ({_above(w, u, threshold)}) {{ {spike} = 1.0; {u} = {after[w.attributes['reset']]}; }}"
+    )
     w.line(f"{v} = {u};")
     return spike
 
@@ -336,7 +339,10 @@ def _decode(
             w.code.parameters[name] = "int"
             w.population.numbers[name] = 0
             w.population.feeds.append(Feed(kind, name, w.node.name))
-        w.line(f"if ({w.step} >= {start} && {w.step} < {stop}) {{ {total} = {accumulate(w, total, x)}; }}")
+        w.line(
+            f"if ({w.step} >= {start} && {w.step} < {stop}) "
+            f"{{ {total} = {accumulate(w, total, x)}; }}"
+        )
         return ""
 
     return emit
@@ -431,7 +437,9 @@ EMITTERS: Final[Mapping[str, Emitter]] = {
 }
 """Code of each operator that neurons carry out, by its name."""
 
-BINARY: Final = frozenset({"snn.IF", "snn.LIF", "snn.ALIF", "snn.LatencyEncoder", "snn.RateEncoder"})
+BINARY: Final = frozenset(
+    {"snn.IF", "snn.LIF", "snn.ALIF", "snn.LatencyEncoder", "snn.RateEncoder"}
+)
 """Operators whose spikes are ones, unless there are negative ones."""
 
 
@@ -440,4 +448,3 @@ def is_binary(node: Node, attributes: Mapping[str, Any]) -> bool:
     if node.op == "snn.PoissonEncoder":
         return not attributes["signed"]
     return node.op in BINARY and "negative_threshold" not in node.parameters
-

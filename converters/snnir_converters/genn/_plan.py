@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snnir.passes.linear_map import LinearMap
+from snnir.passes.synapses import Convolution
 
 Array = npt.NDArray[Any]
 
@@ -144,23 +145,6 @@ class Dense:
 
 
 @dataclass(frozen=True)
-class Toeplitz:
-    """A convolution with stride 1, channels last.
-
-    Attributes:
-        kernel: Shape [height, width, input channels, output channels].
-        input_shape: [height, width, channels].
-        output_shape: [height, width, channels].
-        padding: Rows above, columns to the left.
-    """
-
-    kernel: Array
-    input_shape: tuple[int, int, int]
-    output_shape: tuple[int, int, int]
-    padding: tuple[int, int]
-
-
-@dataclass(frozen=True)
 class Pairs:
     """Single synapses.
 
@@ -175,7 +159,7 @@ class Pairs:
     weight: Array
 
 
-Synapses = Dense | Toeplitz | Pairs
+Synapses = Dense | Convolution | Pairs
 
 
 @dataclass(frozen=True)
@@ -232,9 +216,7 @@ def genn_name(name: str) -> str:
     An underscore becomes two, any other character ``_`` and two digits of its hexadecimal code:
     GeNN takes nothing else.
     """
-    return "".join(
-        c if c in _SAFE else "__" if c == "_" else f"_{ord(c):02x}" for c in name
-    )
+    return "".join(c if c in _SAFE else "__" if c == "_" else f"_{ord(c):02x}" for c in name)
 
 
 def original_name(name: str) -> str:
@@ -252,4 +234,3 @@ def original_name(name: str) -> str:
             parts.append(chr(int(name[index + 1 : index + 3], 16)))
             index += 3
     return "".join(parts)
-

@@ -18,6 +18,7 @@ from snnir.infer import Types, infer
 from snnir.ir.graph import Binding, Graph, GraphInput, Node
 from snnir.ir.model import Model
 from snnir.ir.traversal import producer
+from snnir.passes.lags import Edge, describe_cycle, find_lags
 from snnir_converters.mlgenn._description import (
     READOUTS,
     Connection,
@@ -29,7 +30,6 @@ from snnir_converters.mlgenn._description import (
     refractory_time,
     time_constant,
 )
-from snnir_converters.mlgenn._lags import Edge, find_lags
 
 Array = npt.NDArray[Any]
 
@@ -581,17 +581,13 @@ class _Describer:
             if not populations[name].is_input
             for path in each
         ]
-        lags, unmet = find_lags(populations, edges, dict.fromkeys(read))
-        for edge in unmet:
-            node = self._graph.nodes[edge.target]
-            self._add(
-                "mlgenn.cycle",
-                f"node '{node.name}' ({node.op}), from '{edge.source}'",
-                f"a delay of {edge.delay} steps in a cycle with more synapses than steps of delay",
-                "a step of delay for each synapse of the cycle",
-                source=node.source,
-            )
-        return None if unmet else lags
+        together = set(read)
+        lags, cycles = find_lags(populations, edges, [together] if together else [])
+        for cycle in cycles:
+            node = self._graph.nodes[cycle[0].target]
+            where = f"node '{node.name}' ({node.op})"
+            self._add("mlgenn.cycle", where, *describe_cycle(cycle), source=node.source)
+        return None if cycles else lags
 
     def _delays(self, path: _Path) -> Array:
         delay = np.asarray(path.delay)

@@ -21,6 +21,8 @@ from snnir_converters.mlgenn._description import (
 
 SCRIPT = "network.py"
 WEIGHTS = "weights"
+MARK = "# A network for mlGeNN, written by snnir.\n"
+"""How the script begins."""
 
 _END = '''
 
@@ -100,7 +102,7 @@ def _head(description: Description) -> str:
     )
     lags = ", ".join(f"{each.name} {each.lag}" for each in description.populations.values())
     title = json.dumps(description.name)[1:-1]
-    return f'''"""The network {title} for mlGeNN, written by snnir {__version__}.
+    return f'''{MARK}"""The network {title} for mlGeNN, written by snnir {__version__}.
 
 Every synapse of GeNN takes a step, so populations are late by these steps: {lags}.
 A presentation of {description.steps} steps has to be simulated for {description.timesteps}.

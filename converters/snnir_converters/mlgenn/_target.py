@@ -49,13 +49,31 @@ class MlGennTarget:
         return _described(model)[1]
 
     def emit(self, model: Model, path: Path, **options: Any) -> None:
-        """Write a folder with ``network.py`` and ``weights``; one that is there is replaced.
+        """Write a folder with ``network.py`` and ``weights``; one that it wrote is replaced.
 
         Raises:
             FileError: If it cannot be written; what was there is unchanged.
             CapabilityError: If something does not fit; with all findings.
         """
-        write_folder(path, _script.files(_checked(model)))
+        files = _script.files(_checked(model))
+
+        def fill(folder: str) -> None:
+            for name, content in files.items():
+                place = Path(folder, *name.split("/"))
+                place.parent.mkdir(exist_ok=True)
+                place.write_bytes(content)
+
+        write_folder(path, fill, is_ours=_is_ours)
+
+
+def _is_ours(folder: str) -> bool:
+    """Whether there is nothing in a folder but what this target wrote there."""
+    script, weights = Path(folder, _script.SCRIPT), Path(folder, _script.WEIGHTS)
+    others = {entry.name for entry in Path(folder).iterdir()} - {script.name, weights.name}
+    arrays = weights.iterdir() if weights.is_dir() else ()
+    if others - {"__pycache__"} or any(entry.suffix != ".npy" for entry in arrays):
+        return False
+    return script.is_file() and script.read_bytes().startswith(_script.MARK.encode())
 
 
 TARGET: Final = MlGennTarget()

@@ -146,13 +146,18 @@ def _keep(bound: Bound, accumulator: Array, n: int) -> Array:
     return accumulator
 
 
-def _exponential(bound: Bound, accumulator: Array, x: Array, t: int) -> Array:
+def exponential_weight(bound: Bound, t: int) -> Array:
+    """Weight of the step ``t`` after the start of the window of an ``ExponentialPotential``."""
     tau = bound.parameters.get("time_constant")
     if tau is None:
         start, stop = window(bound)
         tau = np.asarray(stop - start, bound.dtype)
-    weight = np.exp(-np.asarray(t, np.float64) / tau.astype(np.float64)).astype(bound.dtype)
-    total: Array = accumulator + weight * x
+    weight: Array = np.exp(-np.asarray(t, np.float64) / tau.astype(np.float64))
+    return weight.astype(bound.dtype)
+
+
+def _exponential(bound: Bound, accumulator: Array, x: Array, t: int) -> Array:
+    total: Array = accumulator + exponential_weight(bound, t) * x
     return total
 
 

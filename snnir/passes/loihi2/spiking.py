@@ -5,7 +5,7 @@ unit, decays multiples of 1 / 4096 (:mod:`snnir.passes.quantise`). An exponentia
 the current of the neuron behind it, a leaky integrator a readout that cannot fire.
 
 On the chip a spike takes a step through a synapse, so populations work with a lag
-(:mod:`snnir.passes.loihi2.lags`), and decoders start later by the lag of what they read. A
+(:mod:`snnir.passes.lags`), and decoders start later by the lag of what they read. A
 presentation is that much longer: spikes that are fed must be followed by as many empty steps.
 A bias does not wait for the lag: where there is one, the neurons have integrated it a few times
 before their input comes. That is an approximation (``"early-bias"``).
@@ -33,8 +33,8 @@ from snnir.ops.loihi2.neurons import UNITY
 from snnir.ops.loihi2.synapses import MAX_DELAY
 from snnir.ops.registry import Resolver
 from snnir.ops.schema import Flow
+from snnir.passes.lags import Edge, describe_cycle, find_lags
 from snnir.passes.loihi2.chain import symmetric
-from snnir.passes.loihi2.lags import Edge, find_lags
 from snnir.passes.loihi2.synapses import chip_rows, dense_arguments, flattened, free_name
 from snnir.passes.lowering import late_starts
 
@@ -133,16 +133,14 @@ class _Lowering:
             for name, population in populations.items()
             for path in population.paths
         ]
-        lags = find_lags(populations, edges)
-        if lags is None:
-            self._report(
-                None,
-                "a cycle with fewer steps of delay than synapses",
-                "Give recurrent connections a delay of one step for each synapse.",
-            )
-            lags = {}
-        self._check_delays(populations, lags)
-        self._check_biases(populations, lags)
+        lags, cycles = find_lags(populations, edges)
+        for cycle in cycles:
+            found, allowed = describe_cycle(cycle)
+            hint = "Give recurrent connections a delay of one step for each synapse."
+            self._report(None, f"{found}; a chip needs {allowed}", hint)
+        if not cycles:
+            self._check_delays(populations, lags)
+            self._check_biases(populations, lags)
         raise_errors(self.findings, CapabilityError)
         model = self._build(populations, lags, on_chip, decoders)
         raise_errors(check(model), CapabilityError)

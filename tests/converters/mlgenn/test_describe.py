@@ -13,7 +13,6 @@ from snnir.errors import Diagnostic
 from snnir.ir.model import Model
 from snnir_converters.mlgenn._describe import describe, rest_findings
 from snnir_converters.mlgenn._description import Description, refractory_time, time_constant
-from snnir_converters.mlgenn._lags import Edge, find_lags, required
 from tests.converters.mlgenn import nets
 
 
@@ -145,28 +144,6 @@ def test_a_cycle_that_is_too_fast() -> None:
     net.b.connect(net.dense(second, "w3", 4), "first-synapse", "x", delay_steps=1)
     found = refusals(net.readout(net.dense(second, "out", 3)))
     assert {finding.code for finding in found} == {"mlgenn.cycle"}
-
-
-NAMES = [f"p{i}" for i in range(5)]
-
-
-@given(
-    st.lists(
-        st.builds(Edge, st.sampled_from(NAMES), st.sampled_from(NAMES), st.integers(0, 3)),
-        max_size=12,
-    ),
-    st.sets(st.sampled_from(NAMES)),
-)
-def test_lags_meet_every_edge_or_name_one_of_a_short_cycle(
-    edges: list[Edge], together: set[str]
-) -> None:
-    lags, unmet = find_lags(NAMES, edges, together)
-    if unmet:
-        assert set(unmet) <= set(edges)
-    else:
-        assert all(lags[edge.target] >= required(lags, edge) for edge in edges)
-        assert len({lags[name] for name in together}) <= 1
-        assert min(lags.values()) == 0
 
 
 @given(st.floats(0.05, 5000.0), st.sampled_from([0.1, 0.5, 1.0, 10.0]))

@@ -58,6 +58,15 @@ def test_a_file_in_the_way_stays(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["net"]
 
 
+@pytest.mark.parametrize("other", ["notes.txt", "weights/notes.txt"])
+def test_a_folder_with_other_files_stays(tmp_path: Path, other: str) -> None:
+    emit(nets.feed_forward(), tmp_path / "net", find_target("mlgenn"))
+    (tmp_path / "net" / other).write_text("precious")
+    with pytest.raises(FileError, match="folder"):
+        emit(nets.delays(), tmp_path / "net", find_target("mlgenn"))
+    assert (tmp_path / "net" / other).read_text() == "precious"
+
+
 def test_what_does_not_fit_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     with pytest.raises(CapabilityError) as caught:
         emit(nets.adaptive(), tmp_path / "net", find_target("mlgenn"))

@@ -165,6 +165,8 @@ SYNAPSE, NEURON = "layer1/synapse", "layer1/neuron"
         (change(NEURON, "v_decay", np.array([1, 2, 3])), "netx.unsupported"),
         (attribute(NEURON, "bias_exp", 0), "netx.range"),
         (change(NEURON, "threshold", 1 << 17), "value.range"),
+        (attribute(SYNAPSE, "start_step", 1), "convert.start-step"),
+        (attribute(NEURON, "start_step", 1), "convert.start-step"),
     ],
 )
 def test_values_that_do_not_fit(edit: Callable[[Model], None], code: str) -> None:

@@ -1,0 +1,108 @@
+"""What every network on GeNN is made of, whether it is built in process or by a script.
+
+The script has the text of this module, which therefore needs nothing but the standard library;
+its functions are given PyGeNN.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, Final
+
+CPU: Final = "single_threaded_cpu"
+"""GeNN's backend that needs no GPU."""
+
+FLAGS: Final = ("-O3", "-ffp-contract=off")
+"""Compiler flags: fast, but every operation rounds as it is written."""
+
+NVCC_FLAGS: Final = "--fmad=false"
+"""The same for CUDA."""
+
+
+def build_environment(compiler: Sequence[str]) -> dict[str, str]:
+    """Environment variables by which GeNN calls a compiler with these flags."""
+    nvcc = [*filter(None, [os.environ.get("NVCC_APPEND_FLAGS")]), NVCC_FLAGS]
+    return {"CXX": " ".join([*compiler, *FLAGS]), "NVCC_APPEND_FLAGS": " ".join(nvcc)}
+
+
+def delta_model(pygenn: Any) -> Any:
+    """A synapse that delivers in one step all that arrived, as it is."""
+    return pygenn.create_postsynaptic_model("Delta", sim_code="injectCurrent(inSyn); inSyn = 0.0;")
+
+
+def pulse_model(pygenn: Any, graded: bool) -> Any:
+    """A weight for each spike, times the spike's value if it is graded."""
+    weight = [("g", "scalar", pygenn.VarAccess.READ_ONLY)]
+    if not graded:
+        return pygenn.create_weight_update_model(
+            "Pulse", vars=weight, pre_spike_syn_code="addToPost(g);"
+        )
+    return pygenn.create_weight_update_model(
+        "GradedPulse",
+        vars=weight,
+        pre_neuron_var_refs=[("value", "scalar")],
+        pre_spike_syn_code="addToPost(g * value);",
+    )
+
+
+CONVOLUTION: Final = """\
+const int blocks = (outputs / groups) / span;
+const int block = id_diag % blocks;
+const int kernelRow = (id_diag / blocks) / kernel_columns;
+const int kernelColumn = (id_diag / blocks) % kernel_columns;
+for_each_synapse {
+    const int channel = id_pre % inputs;
+    const int rowAbove = ((id_pre / inputs) / columns) + pad_rows - (kernelRow * dilation_rows);
+    const int columnLeft =
+        ((id_pre / inputs) % columns) + pad_columns - (kernelColumn * dilation_columns);
+    if (rowAbove >= 0 && columnLeft >= 0
+        && rowAbove % stride_rows == 0 && columnLeft % stride_columns == 0) {
+        const int row = rowAbove / stride_rows;
+        const int column = columnLeft / stride_columns;
+        if (row < out_rows && column < out_columns) {
+            const int perGroup = inputs / groups;
+            const int first = ((channel / perGroup) * (outputs / groups)) + (block * span);
+            const int start = (((row * out_columns) + column) * outputs) + first;
+            for (int filter = 0; filter < span; filter++) {
+                addSynapse(start + filter, kernelRow, kernelColumn, channel % perGroup,
+                           first + filter);
+            }
+        }
+    }
+}
+"""
+"""The synapses of spikes through a place of a kernel.
+
+GeNN runs it for each "diagonal". On the CPU a diagonal is a place of the kernel, so that the inner
+loop adds up all filters side by side; on a GPU each filter is a diagonal, for a thread of its own.
+"""
+
+CONVOLUTION_PARAMETERS: Final = (
+    *("kernel_rows", "kernel_columns", "stride_rows", "stride_columns"),
+    *("dilation_rows", "dilation_columns", "pad_rows", "pad_columns", "groups", "columns"),
+    *("inputs", "out_rows", "out_columns", "outputs", "span"),
+)
+
+
+def convolution_model(pygenn: Any) -> Any:
+    """Connections by which a kernel is moved over the places of its input."""
+    return pygenn.create_toeplitz_connect_init_snippet(
+        "Convolution",
+        params=[(name, "int") for name in CONVOLUTION_PARAMETERS],
+        diagonal_build_code=CONVOLUTION,
+        calc_max_row_len_func=lambda _pre, _post, p: (
+            p["kernel_rows"] * p["kernel_columns"] * (p["outputs"] // p["span"] // p["groups"])
+        ),
+        calc_kernel_size_func=lambda p: [
+            p["kernel_rows"],
+            p["kernel_columns"],
+            p["inputs"] // p["groups"],
+            p["outputs"],
+        ],
+    )
+
+
+def filters_at_once(outputs: int, groups: int, backend: str) -> int:
+    """Filters that a "diagonal" of a convolution adds up."""
+    return outputs // groups if backend == CPU else 1
