@@ -24,12 +24,10 @@ from tests.converters.mlgenn import nets
 
 pytestmark = nets.needs_mlgenn
 
-QUICK = ("recurrent", "delays")
 
-
-def chosen(names: Any) -> list[Any]:
-    """Cases; those that are compiled in the quick suite, and the others."""
-    return [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in names]
+def chosen(names: Any, quick: str) -> list[Any]:
+    """Cases: one that is compiled in the quick suite, and the others."""
+    return [name if name == quick else pytest.param(name, marks=pytest.mark.slow) for name in names]
 
 
 def hidden_neurons(model: Model) -> list[str]:
@@ -45,7 +43,7 @@ def cross_entropy(answers: Any, labels: Any) -> float:
 # Running ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", chosen(nets.RUNNABLE))
+@pytest.mark.parametrize("name", chosen(nets.RUNNABLE, "recurrent"))
 def test_spikes_are_those_of_the_reference(name: str) -> None:
     model = nets.RUNNABLE[name]()
     x, _ = nets.spikes(model, samples=4)
@@ -71,7 +69,7 @@ def test_what_mlgenn_cannot_run_exactly_is_refused() -> None:
 # Training --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", chosen(nets.EVENTPROP))
+@pytest.mark.parametrize("name", chosen(nets.EVENTPROP, "delays"))
 def test_training_sees_what_the_reference_computes(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,7 +128,8 @@ def test_an_interrupted_training_ends_as_if_it_had_not_been(
             ), f"{name}, {key}"
 
 
-@pytest.mark.parametrize("op", ["ALIF", pytest.param("LIF", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("op", ["ALIF", "LIF"])
 def test_eprop_learns_weights_and_biases(op: str) -> None:
     model = nets.adaptive(op)
     x, y = nets.spikes(model, 48)
