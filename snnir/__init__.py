@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from snnir.ir.diff import diff
     from snnir.ir.digest import digest
     from snnir.serde.file import load, loads, save, to_bytes
+    from snnir.training import TrainReport, TrainSettings, train
 
 _LAZY = {
     "ConversionReport": "snnir.conversion",
@@ -53,6 +54,9 @@ _LAZY = {
     "run": "snnir.api",
     "save": "snnir.serde.file",
     "to_bytes": "snnir.serde.file",
+    "train": "snnir.training",
+    "TrainReport": "snnir.training",
+    "TrainSettings": "snnir.training",
     "verify": "snnir.api",
 }
 
@@ -72,6 +76,8 @@ __all__ = [
     "SnnirError",
     "SnnirWarning",
     "Tensor",
+    "TrainReport",
+    "TrainSettings",
     "UnsupportedFeature",
     "UnsupportedVersion",
     "__version__",
@@ -86,6 +92,7 @@ __all__ = [
     "run",
     "save",
     "to_bytes",
+    "train",
     "verify",
 ]
 

@@ -283,6 +283,56 @@ CODES: Final[dict[str, CodeInfo]] = {
     ),
     "quantise.option": CodeInfo("quantisation has no such setting", "Choose another value."),
     "quantise.nothing": CodeInfo("there is nothing to quantise", "Give a model with weights."),
+    "mlgenn.unsupported": CodeInfo(
+        "mlGeNN cannot carry this out exactly", "Change the node, or run the model elsewhere."
+    ),
+    "mlgenn.cycle": CodeInfo(
+        "a cycle is faster than the synapses of GeNN, which take a step each",
+        "Give edges of the cycle more delay_steps.",
+    ),
+    "mlgenn.late": CodeInfo(
+        "neurons would move while they wait for their first input",
+        "Give every edge on the way to them at least one step of delay.",
+    ),
+    "mlgenn.readout": _warning(
+        "a readout of mlGeNN differs from the decoder", "Nothing has to be done if that is fine."
+    ),
+    "mlgenn.network": CodeInfo(
+        "a network of mlGeNN cannot be carried over exactly", "Build the network without it."
+    ),
+    "mlgenn.checkpoint": CodeInfo(
+        "a checkpoint of mlGeNN does not fit the network", "Give its folder and the keys it has."
+    ),
+    "mlgenn.time": _warning(
+        "a network of mlGeNN does not say its time step and presentation length",
+        "Give both, or read the compiled network.",
+    ),
+    "mlgenn.ignored": _warning(
+        "mlGeNN, and therefore the model, does not use this",
+        "Nothing has to be done if that is meant.",
+    ),
+    "mlgenn.option": CodeInfo("there is no such option", "Leave it out."),
+    # Training ----------------------------------------------------------------------------
+    "train.setting": CodeInfo("a setting of the training is not possible", "Choose another."),
+    "train.data": CodeInfo("the samples do not fit", "Correct the samples or the model."),
+    "train.unsupported": CodeInfo(
+        "the learning rule cannot train this", "Change the node, or use another method."
+    ),
+    "train.nothing": CodeInfo("there is nothing to train", "Give a model with weights."),
+    "train.examples": _warning(
+        "stored examples are those of the untrained network, and left out",
+        "Record new ones: `snnir run MODEL --input X --example NAME`.",
+    ),
+    "train.checkpoint": CodeInfo(
+        "a checkpoint does not belong to this training",
+        "Give another folder, or the model, data and settings that it was begun with.",
+    ),
+    "train.diverged": CodeInfo(
+        "the weights are no longer numbers", "Lower the learning rate or the regularisation."
+    ),
+    "train.failed": CodeInfo(
+        "the training tool failed", "See the message; `snnir plugins` lists what is installed."
+    ),
     "loihi2.unsupported": CodeInfo(
         "neurons and synapses of Loihi 2 cannot carry this out exactly",
         "Change the layer and train again.",

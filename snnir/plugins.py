@@ -1,8 +1,8 @@
 """Plugins by entry point. Listing them imports nothing; each is imported when it is needed.
 
 Groups: ``snnir.ops`` (operator sets: an iterable of ``OpDef``, named after its domain),
-``snnir.backends``, ``snnir.frontends``, ``snnir.targets`` and ``snnir.data`` (readers of event
-files).
+``snnir.backends``, ``snnir.frontends``, ``snnir.targets``, ``snnir.trainers`` (by learning rule)
+and ``snnir.data`` (readers of event files).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from snnir.errors import Diagnostic, MissingDependency, PluginError
 
-KINDS: Final = ("ops", "backends", "frontends", "targets", "data")
+KINDS: Final = ("ops", "backends", "frontends", "targets", "trainers", "data")
 
 
 @cache

@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "diff": "compare two models",
     "run": "run a model on data",
     "verify": "replay a model's stored examples",
+    "train": "train a spiking network",
     "quantise": "give a model weights of few bits",
     "sweep": "run commands for many settings, results in one table",
     "upgrade": "bring a model to the newest versions of its operators",

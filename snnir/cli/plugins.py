@@ -24,6 +24,7 @@ _TITLES: Final = {
     "backends": "backends (snnir.backends)",
     "frontends": "frontends (snnir.frontends)",
     "targets": "targets (snnir.targets)",
+    "trainers": "learning rules (snnir.trainers)",
     "data": "readers of event files (snnir.data)",
 }
 
