@@ -159,7 +159,8 @@ class _Lowering:
         elif unit.node.op in POOLS:
             inputs = self._pool_inputs(population, retimed, prefix)
         elif name in self.cells.relays:
-            inputs = {"x": self._add_terms(population, self._outcome(retimed), prefix) or "0.0"}
+            terms = self._outcome(retimed)
+            inputs = {"x": self._add_terms(population, retimed, terms, prefix) or "0.0"}
         else:
             inputs = self._port_inputs(population, retimed, prefix, outputs)
         writer = Writer(
