@@ -102,7 +102,7 @@ class _Lowering:
         population = Population(INPUT + name, self.cells.size(name), Code())
         code = population.code
         code.variables["y"] = Variable("y")
-        code.variables["offset"] = Variable("offset", "uint32_t", True)
+        code.variables["offset"] = Variable("offset", "uint64_t", True)
         code.tables["sequence"] = "scalar"
         code.lines = [
             "const uint32_t now = (uint32_t)t;",
