@@ -181,13 +181,12 @@ def _traces(
     graph: Graph, group: Group, paths: Mapping[str, Sequence[_Path]], values: Mapping[str, Array]
 ) -> Array:
     """The traces of all inputs of a group, (samples and steps, inputs), in float32."""
-    steps = max(values[path.source].shape[1] for each in paths.values() for path in each)
     columns = []
     for name in group.weighted:
         total: Any = 0
         for path in paths[name]:
             value = values[path.source].astype(np.float32)
-            value = np.broadcast_to(value, (len(value), steps, *value.shape[2:]))
+            steps = value.shape[1]
             late = min(path.delay, steps)
             arriving = np.zeros_like(value)
             arriving[:, late:] = value[:, : steps - late]

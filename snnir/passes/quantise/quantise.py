@@ -115,12 +115,15 @@ class QuantiseReport:
     Attributes:
         bits: Bits of a weight.
         scale: How units were chosen.
+        rounding: How weights were rounded: ``"nearest"``, or ``"compensated"`` where that can be
+            done.
         layers: What became of each layer.
         kept: Parameters that stay in floats, as ``node.parameter``.
     """
 
     bits: int
     scale: str
+    rounding: str
     layers: tuple[QuantisedLayer, ...]
     kept: tuple[str, ...]
 
@@ -131,7 +134,7 @@ class QuantiseReport:
     def __str__(self) -> str:
         width = max([5, *(len(layer.node) for layer in self.layers)])
         lines = [
-            f"{self.bits} bits, scale {self.scale}",
+            f"{self.bits} bits, scale {self.scale}, rounding {self.rounding}",
             "",
             f"{'layer':<{width}} {'weights':>9} {'unit':>10} {'threshold':>9} {'clipped':>8} "
             f"{'rounding':>8} {'headroom':>10} {'rounded':>11}",
@@ -263,7 +266,7 @@ class _Quantiser:
             for name, tensor in node.parameters.items()
             if tensor.dtype.is_float
         )
-        return model, QuantiseReport(self.bits, scale, tuple(layers), kept)
+        return model, QuantiseReport(self.bits, scale, ROUNDED[compensate], tuple(layers), kept)
 
     def error(self, model: Model) -> float:
         """The error of a model's answers on the samples on which ``"auto"`` compares."""
