@@ -45,10 +45,11 @@ PROBED: Final = 64
 """Calibration samples on which ``output`` measures."""
 
 SEEN: Final = 256
-"""Calibration samples, of those with even numbers, whose activity compensated rounding knows."""
+"""Calibration samples, every other one, whose activity compensated rounding knows."""
 
-COMPARED: Final = 256
-"""Calibration samples, of those with odd numbers, on which ``"auto"`` compares."""
+COMPARED: Final = 512
+"""Calibration samples on which ``"auto"`` compares. Half of them are not among those whose
+activity compensated rounding knows."""
 
 ROUNDED: Final = ("nearest", "compensated")
 """How weights are rounded, by whether errors are compensated."""
@@ -69,8 +70,7 @@ class QuantiseOptions:
         rounding: ``"nearest"``: each weight by itself. ``"compensated"``: so that errors cancel
             in the potentials, as far as the calibration samples tell; see
             :mod:`snnir.passes.quantise.compensate`. ``"auto"``: the one with the smaller error on
-            calibration samples, others than it is compensated on; without samples
-            ``"nearest"``.
+            the calibration samples; without samples ``"nearest"``.
     """
 
     bits: int = 8
@@ -225,10 +225,10 @@ class _Quantiser:
     ) -> None:
         self.original, self.model, self.groups, self.bits = original, model, groups, bits
         self.calibration = calibration
-        seen, other = _halves(calibration or {})
-        self.seen = _spread(seen, SEEN)
-        self.probed = _Answers.of(model, _spread(seen, PROBED))
-        self.compared = _Answers.of(model, _spread(other, COMPARED))
+        samples = dict(calibration or {})
+        self.seen = _spread({name: array[::2] for name, array in samples.items()}, SEEN)
+        self.probed = _Answers.of(model, _spread(samples, PROBED))
+        self.compared = _Answers.of(model, _spread(samples, COMPARED))
         self.correlations: dict[str, Correlation] = {}
 
     def roundings(self, rounding: Rounding) -> list[bool]:
@@ -356,13 +356,6 @@ class _Answers:
             / max(float(np.square(wanted, dtype=np.float64).sum()), 1e-30)
             for name, wanted in self.wanted.items()
         )
-
-
-def _halves(samples: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, Array]]:
-    """Samples with even and with odd numbers; twice the same where there is only one."""
-    even = {name: array[::2] for name, array in samples.items()}
-    odd = {name: array[1::2] for name, array in samples.items() if len(array) > 1}
-    return even, odd or even
 
 
 def _spread(samples: Mapping[str, Array], most: int) -> dict[str, Array]:
