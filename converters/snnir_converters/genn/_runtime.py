@@ -196,7 +196,10 @@ class Network:
         compiler = shlex.split(os.environ.get("CXX", "")) or ["g++"]
         for program in (compiler[0], "make"):
             if shutil.which(program) is None:
-                raise SystemExit(f"GeNN needs {program}, which is not installed")
+                raise SystemExit(
+                    f"GeNN needs {program}, which is not installed (Debian and Ubuntu: "
+                    "apt install g++ make)"
+                )
         if folder is None:
             own = tempfile.TemporaryDirectory(prefix="genn-", ignore_cleanup_errors=True)
             weakref.finalize(self, own.cleanup)
