@@ -54,7 +54,7 @@ class Diagnostic:
         lines = [
             f"{self.severity} [{self.code}] {self.where}{origin}: {self.title}: "
             f"found {self.found}; allowed: {self.allowed.rstrip('.')}. {self.remedy}",
-            *(f"  {line}" for line in self.output.splitlines()),
+            *(f"  {line}" for line in self.output.expandtabs().splitlines()),
         ]
         return "\n".join(map(_one_line, lines))
 

@@ -103,6 +103,8 @@ def backend_options(args: argparse.Namespace) -> dict[str, Any]:
         options["genn_backend"] = args.genn_backend
     if args.profile:
         options["profile"] = True
+    if args.backend == "genn" and getattr(args, "batch_size", None):
+        options["batch"] = args.batch_size
     return options
 
 
@@ -181,7 +183,9 @@ def _finite(value: Any) -> Any:
 
 
 def err(text: str) -> None:
-    """Print lines on standard error."""
+    """Print lines on standard error, if there is one."""
+    if sys.stderr is None:
+        return
     try:
         print(text, file=sys.stderr, flush=True)
     except UnicodeEncodeError:
@@ -223,7 +227,7 @@ def size_text(count: int) -> str:
 
 
 def format_diagnostic(finding: Diagnostic) -> str:
-    """A finding in a few lines."""
+    """A finding in a few lines, and what another program had to say about it."""
     origin = f" (from layer '{finding.source}')" if finding.source else ""
     lines = (
         f"{finding.severity}: {finding.title} [{finding.code}]",
@@ -231,6 +235,7 @@ def format_diagnostic(finding: Diagnostic) -> str:
         f"  found:   {finding.found}",
         f"  allowed: {finding.allowed}",
         f"  remedy:  {finding.remedy}",
+        *(f"    {line}" for line in finding.output.expandtabs().splitlines()),
     )
     return "\n".join(map(shown, lines))
 

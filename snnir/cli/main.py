@@ -61,8 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             code = _run(arguments)
         except SystemExit as stop:  # argparse: --help, --version, wrong usage
             code = stop.code if isinstance(stop.code, int) else Exit.USAGE
-        with common.writing_stdout():
-            sys.stdout.flush()
+        if sys.stdout is not None:  # None in a process that began with it closed
+            with common.writing_stdout():
+                sys.stdout.flush()
         return int(code)
     except KeyboardInterrupt:
         common.err("interrupted")

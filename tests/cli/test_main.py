@@ -17,7 +17,7 @@ from snnir.cli import common, info
 from snnir.cli.main import COMMANDS, main
 from snnir.errors import Diagnostic, FormatError, SnnirWarning
 from tests.cli.conftest import Run, Save
-from tests.cli.helpers import digits, digits_with_example, snnir_process
+from tests.cli.helpers import ROOT, digits, digits_with_example, snnir_process
 
 
 class Stdin:
@@ -308,3 +308,15 @@ def test_main_takes_the_arguments_of_the_process_by_default(
     monkeypatch.setattr(sys, "argv", ["snnir", "--version"])
     assert main() == 0
     assert capsys.readouterr().out.startswith("snnir ")
+
+
+@pytest.mark.parametrize(("closed", "name", "code"), [(1, "m.snnir", 0), (2, "absent", 3)])
+def test_a_stream_that_is_closed_from_the_beginning(
+    closed: int, name: str, code: int, tmp_path: Path
+) -> None:
+    """What would go there goes nowhere: neither to the other stream nor into a traceback."""
+    snnir.save(digits(), tmp_path / "m.snnir")
+    command = f'exec "$@" {closed}>&-'
+    arguments = (sys.executable, "-m", "snnir", "info", str(tmp_path / name))
+    found = subprocess.run(["sh", "-c", command, "sh", *arguments], cwd=ROOT, capture_output=True)
+    assert (found.returncode, found.stdout, found.stderr) == (code, b"", b"")

@@ -27,25 +27,36 @@ _DIGEST: Final = "digest"
 
 
 def cache_folder() -> Path:
-    """Where compiled models are kept; it may not exist yet."""
+    """Where compiled models are kept; it may not exist yet.
+
+    Raises:
+        OSError: If no variable names one, and the user has no home.
+    """
     named = os.environ.get(FOLDER_VARIABLE)
     if named:
         return Path(named) / "genn"
     if sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
+        base = _home() / "Library" / "Caches"
     else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        base = Path(os.environ.get("XDG_CACHE_HOME") or _home() / ".cache")
     return base / "snnir" / "genn"
+
+
+def _home() -> Path:
+    try:
+        return Path.home()
+    except RuntimeError as error:
+        raise FileNotFoundError(errno.ENOENT, "this user has no home folder") from error
 
 
 def take(key: str, target: Path) -> bool:
     """Copy an entry; False if there is none, or it is not what it was."""
-    entry = cache_folder() / key
     try:
+        entry = cache_folder() / key
         shutil.copytree(entry / _CODE, target)
         if (entry / _DIGEST).read_bytes() == _digest(target):
             return True
-    except (OSError, shutil.Error):
+    except OSError:
         pass
     shutil.rmtree(target, ignore_errors=True)
     return False
@@ -57,16 +68,25 @@ def keep(key: str, source: Path) -> list[Diagnostic]:
     Returns:
         A finding if it cannot be written; the next run then compiles again.
     """
-    folder = cache_folder()
+    try:
+        folder = cache_folder()
+    except OSError as error:
+        return [_not_kept("the cache folder", error)]
     mine = folder / f".{key}-{uuid.uuid4().hex}"
     try:
         shutil.copytree(source, mine / _CODE)
         (mine / _DIGEST).write_bytes(_digest(mine / _CODE))
         _replace(mine, folder / key)
-    except (OSError, shutil.Error) as error:
+    except OSError as error:
         shutil.rmtree(mine, ignore_errors=True)
-        return [Diagnostic("genn.cache", f"folder {folder}", str(error), "a folder to write to")]
+        return [_not_kept(f"folder {folder}", error)]
     return []
+
+
+def _not_kept(where: str, error: OSError) -> Diagnostic:
+    files = error.args[0] if isinstance(error, shutil.Error) else ()  # one for each file
+    found = str(files[0][2]) if files else error.strerror or str(error)
+    return Diagnostic("genn.cache", where, found, "a folder to write to")
 
 
 def _replace(mine: Path, entry: Path) -> None:

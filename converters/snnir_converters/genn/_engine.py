@@ -14,10 +14,11 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from snnir_converters.genn._install import CPU, Installation, compiler_command
 from snnir_converters.genn._models import (
     CONVOLUTION_PARAMETERS,
     FLAGS,
+    adds_atomically,
     build_environment,
     convolution_model,
     delta_model,
@@ -51,6 +53,9 @@ NAME: Final = "snnir"
 
 Item = tuple[str, str]
 """A population and its parameter, variable or table."""
+
+_ROOM: Final = 2**20
+"""Bytes that a small model needs on the disk."""
 
 _building = threading.Lock()
 
@@ -77,7 +82,8 @@ class Engine:
         self.plan = plan
         self.settings = settings
         self._pygenn = installation.pygenn
-        self._loaded: int | None = None
+        self._loaded: tuple[int, Mapping[Item, Array]] | None = None
+        self._elapsed: Counter[str] = Counter()
         started = time.perf_counter()
         self.model = self._describe()
         with contextlib.ExitStack() as undo:
@@ -105,9 +111,8 @@ class Engine:
         }
         delta = delta_model(pygenn)
         self._convolution = convolution_model(pygenn)
-        weights = {graded: pulse_model(pygenn, graded) for graded in (False, True)}
         for connection in self.plan.connections:
-            self._add_connection(model, connection, weights[connection.graded], delta)
+            self._add_connection(model, connection, delta)
         return model
 
     def _add_population(self, model: Any, population: Population) -> Any:
@@ -143,7 +148,7 @@ class Engine:
         found.spike_recording_enabled = bool(code.emission) and population.binary
         return found
 
-    def _add_connection(self, model: Any, connection: Connection, weight: Any, delta: Any) -> None:
+    def _add_connection(self, model: Any, connection: Connection, delta: Any) -> None:
         pygenn, synapses = self._pygenn, connection.synapses
         source = self._populations[connection.source]
         target = self._populations[connection.target]
@@ -152,6 +157,8 @@ class Engine:
             emission = self.plan.populations[connection.source].code.emission
             references["pre_var_refs"] = {"value": pygenn.create_var_ref(source, emission)}
         kind, values, connectivity = self._connectivity(synapses)
+        atomic = adds_atomically(self.settings.backend, kind)
+        weight = pulse_model(pygenn, connection.graded, atomic)
         group = model.add_synapse_population(
             genn_name(connection.name),
             kind,
@@ -165,6 +172,8 @@ class Engine:
             group.set_sparse_connections(synapses.sources, synapses.targets)
         group.post_target_var = connection.input
         group.axonal_delay_steps = connection.delay_steps - 1
+        if atomic:
+            group.max_dendritic_delay_timesteps = 1
 
     def _connectivity(self, synapses: Synapses) -> tuple[str, Array, Any]:
         if isinstance(synapses, Dense):
@@ -193,7 +202,8 @@ class Engine:
                 try:
                     self.model.build(path_to_model=str(folder))
                 except Exception as error:
-                    raise RunError(_failure("building", error, output())) from error
+                    failure = _failure("building", error, output(), _is_full(folder))
+                    raise RunError(failure) from error
         except OSError as error:
             raise RunError(_failure("building", error)) from error
         fresh = not cached or _library_time(code) != before
@@ -272,6 +282,10 @@ class Engine:
 
     def times(self) -> dict[str, float]:
         """Seconds that GeNN's kernels took so far, by kernel; only in a profiled model."""
+        return {name: self._elapsed[name] + now for name, now in self._times().items()}
+
+    def _times(self) -> dict[str, float]:
+        """The same, since the model was loaded: GeNN forgets them with what it unloads."""
         model = self.model
         return {
             "neuron_update": float(model.neuron_update_time),
@@ -294,9 +308,12 @@ class Engine:
         self, steps: int, tables: Mapping[Item, Array], sequences: Mapping[Item, Array]
     ) -> None:
         """Load the model for that many steps, with tables of the right length."""
-        if self._loaded == steps and not tables:
-            return
         if self._loaded is not None:
+            loaded_steps, loaded = self._loaded
+            if loaded_steps == steps and all(np.array_equal(tables[i], loaded[i]) for i in tables):
+                return
+            if self.settings.profile:
+                self._elapsed.update(self._times())
             self.model.unload()
             self._loaded = None
         for population in self.plan.populations.values():
@@ -313,7 +330,7 @@ class Engine:
             self.model.load(num_recording_timesteps=steps)
         except Exception as error:
             raise RunError(_failure("loading", error)) from error
-        self._loaded = steps
+        self._loaded = steps, tables
         for population in self.plan.populations.values():
             group = self._populations[population.name]
             for name, number in population.numbers.items():
@@ -440,9 +457,14 @@ def _library_time(code: Path) -> int:
     return max((path.stat().st_mtime_ns for path in code.glob("librunner*")), default=0)
 
 
-def _failure(what: str, error: Exception, output: str = "") -> Diagnostic:
+def _is_full(folder: Path) -> bool:
+    """Whether there is hardly room for a file; GeNN does not notice that it cannot write."""
+    return shutil.disk_usage(folder).free < _ROOM
+
+
+def _failure(what: str, error: Exception, output: str = "", full: bool = False) -> Diagnostic:
     hint = ""
-    if "No space left on device" in f"{output} {error}":
+    if full or "No space left on device" in f"{output} {error}":
         hint = "free some space on the disk of the temporary folder (TMPDIR names another one)"
     elif what == "loading":
         hint = "there must be memory for it, and programs may have to be allowed in TMPDIR"
@@ -475,22 +497,51 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 def _captured() -> Iterator[Any]:
     """What GeNN, make and the compiler print goes to a file, whose text the function returns.
 
-    They write to the process's file descriptors, so these are turned for the time being.
+    They write to the process's file descriptors, so these are turned for the time being; one
+    that is closed is closed again afterwards.
     """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as file:
-        saved = [os.dup(1), os.dup(2)]
+    for stream in filter(None, (sys.stdout, sys.stderr)):
+        stream.flush()
+    closed = _opened_if_closed((1, 2))
+    try:
+        with _open_unnamed() as file:
+            saved = [os.dup(1), os.dup(2)]
+            try:
+                os.dup2(file.fileno(), 1)
+                os.dup2(file.fileno(), 2)
+
+                def text() -> str:
+                    file.seek(0)
+                    return file.read().decode(errors="replace")
+
+                yield text
+            finally:
+                for number, descriptor in zip((1, 2), saved, strict=True):
+                    os.dup2(descriptor, number)
+                    os.close(descriptor)
+    finally:
+        for number in closed:
+            os.close(number)
+
+
+def _open_unnamed() -> IO[bytes]:
+    """A file that no disk has to have room for, where the system has such files."""
+    if sys.platform == "linux":
+        return open(os.memfd_create("snnir"), "w+b")
+    return tempfile.TemporaryFile()
+
+
+def _opened_if_closed(numbers: Iterable[int]) -> list[int]:
+    """Open those of these file descriptors that are closed, for nothing; they are returned."""
+    closed = []
+    for number in numbers:
         try:
-            os.dup2(file.fileno(), 1)
-            os.dup2(file.fileno(), 2)
-
-            def text() -> str:
-                file.seek(0)
-                return file.read().decode(errors="replace")
-
-            yield text
-        finally:
-            for number, descriptor in zip((1, 2), saved, strict=True):
-                os.dup2(descriptor, number)
-                os.close(descriptor)
+            os.fstat(number)
+        except OSError:
+            closed.append(number)
+    for number in closed:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        if nothing != number:
+            os.dup2(nothing, number)
+            os.close(nothing)
+    return closed

@@ -139,9 +139,11 @@ def compiler_command(backend: str) -> list[str]:
     tools = {command[0]: "a C++ compiler (Debian and Ubuntu: apt install g++)"}
     tools["make"] = "make (Debian and Ubuntu: apt install make)"
     if backend == "cuda":
-        tools[os.path.join(os.environ.get("CUDA_PATH", ""), "bin", "nvcc")] = (
-            "the CUDA toolkit that CUDA_PATH names"
-        )
+        toolkit = os.environ.get("CUDA_PATH", "")
+        tools[os.path.join(toolkit, "bin", "nvcc")] = "the CUDA toolkit that CUDA_PATH names"
+    if backend == "hip":
+        toolkit = os.environ.get("HIP_PATH", "/opt/rocm")  # as in GeNN's makefiles
+        tools[os.path.join(toolkit, "bin", "hipcc")] = "the HIP toolkit that HIP_PATH names"
     findings = [
         Diagnostic(
             "genn.compiler", "building for GeNN", f"no '{tool}'", package, f"install {package}"

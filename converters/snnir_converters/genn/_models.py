@@ -21,9 +21,17 @@ NVCC_FLAGS: Final = "--fmad=false"
 
 
 def build_environment(compiler: Sequence[str]) -> dict[str, str]:
-    """Environment variables by which GeNN calls a compiler with these flags."""
-    nvcc = [*filter(None, [os.environ.get("NVCC_APPEND_FLAGS")]), NVCC_FLAGS]
-    return {"CXX": " ".join([*compiler, *FLAGS]), "NVCC_APPEND_FLAGS": " ".join(nvcc)}
+    """Environment variables by which GeNN calls a compiler with these flags.
+
+    AMD's hipcc takes them from a variable of its own; NVIDIA's calls nvcc.
+    """
+    values = {"CXX": " ".join([*compiler, *FLAGS])}
+    appended = {"NVCC_APPEND_FLAGS": NVCC_FLAGS}
+    if os.environ.get("HIP_PLATFORM") != "nvidia":
+        appended["HIPCC_COMPILE_FLAGS_APPEND"] = FLAGS[-1]
+    for name, flags in appended.items():
+        values[name] = " ".join([*filter(None, [os.environ.get(name)]), flags])
+    return values
 
 
 def delta_model(pygenn: Any) -> Any:
@@ -31,18 +39,29 @@ def delta_model(pygenn: Any) -> Any:
     return pygenn.create_postsynaptic_model("Delta", sim_code="injectCurrent(inSyn); inSyn = 0.0;")
 
 
-def pulse_model(pygenn: Any, graded: bool) -> Any:
-    """A weight for each spike, times the spike's value if it is graded."""
-    weight = [("g", "scalar", pygenn.VarAccess.READ_ONLY)]
-    if not graded:
-        return pygenn.create_weight_update_model(
-            "Pulse", vars=weight, pre_spike_syn_code="addToPost(g);"
-        )
+def adds_atomically(backend: str, connectivity: str) -> bool:
+    """Whether spikes have to be added by :func:`pulse_model`'s atomic operations.
+
+    On a GPU, GeNN's threads add up what arrives at a small population in shared memory, as if no
+    two of them ever had the same target: but those of one spike do if there are two synapses
+    between the same neurons, and those of different spikes as they do not wait for each other.
+    With dense connections, each thread has a target of its own (PyGeNN 5.4,
+    ``presynapticUpdateStrategySIMT.cc``).
+    """
+    return backend != CPU and connectivity != "DENSE"
+
+
+def pulse_model(pygenn: Any, graded: bool, atomic: bool) -> Any:
+    """A weight for each spike, times the spike's value if it is graded.
+
+    GeNN adds atomically, on every backend, what is delayed at the dendrite, here by no steps.
+    """
+    pulse = "g * value" if graded else "g"
     return pygenn.create_weight_update_model(
-        "GradedPulse",
-        vars=weight,
-        pre_neuron_var_refs=[("value", "scalar")],
-        pre_spike_syn_code="addToPost(g * value);",
+        f"{'Graded' if graded else ''}{'Atomic' if atomic else ''}Pulse",
+        vars=[("g", "scalar", pygenn.VarAccess.READ_ONLY)],
+        pre_neuron_var_refs=[("value", "scalar")] if graded else [],
+        pre_spike_syn_code=f"addToPostDelay({pulse}, 0);" if atomic else f"addToPost({pulse});",
     )
 
 

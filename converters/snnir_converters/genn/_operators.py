@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from math import inf, isfinite
+from math import inf, isinf
 from typing import Any, Final
 
 import numpy as np
@@ -137,6 +137,8 @@ class Writer:
 
 def literal(number: float) -> str:
     """A number in the code, exact in the type of the computation."""
+    if isinf(number):
+        return "(1.0 / 0.0)" if number > 0 else "(-1.0 / 0.0)"
     return repr(float(number))
 
 
@@ -339,8 +341,7 @@ def _decode(
 
     def emit(w: Writer) -> str:
         x = w.inputs["x"]
-        first = literal(initial) if isfinite(initial) else w.shared("first", initial, "scalar")
-        total = w.state("sum", first)
+        total = w.state("sum", literal(initial))
         start, stop = f"{w.prefix}_start", f"{w.prefix}_stop"
         for name, kind in ((start, Fed.START), (stop, Fed.STOP)):
             w.code.parameters[name] = "int"

@@ -23,6 +23,7 @@ import pygenn
 from snnir_converters.genn._models import (
     CONVOLUTION_PARAMETERS,
     CPU,
+    adds_atomically,
     build_environment,
     convolution_model,
     delta_model,
@@ -57,13 +58,14 @@ class Network:
             )
         self.backend = genn_backend
         self.dtype = np.dtype(np.float32 if precision == "float" else np.float64)
-        self.model = pygenn.GeNNModel(precision, "network", backend=genn_backend)
+        self.model = pygenn.GeNNModel(
+            precision, "network", backend=genn_backend, time_precision="double"
+        )
         self.model.dt = 1.0
         self.model.batch_size = 1
         self.populations: dict[str, Any] = {}
         self._emits: dict[str, str] = {}
         self._delta = delta_model(pygenn)
-        self._pulse = {graded: pulse_model(pygenn, graded) for graded in (False, True)}
         self._convolution = convolution_model(pygenn)
         self._loaded = False
 
@@ -167,18 +169,22 @@ class Network:
         if graded:
             value = pygenn.create_var_ref(before, self._emits[source])
             references["pre_var_refs"] = {"value": value}
+        atomic = adds_atomically(self.backend, kind)
+        pulse = pulse_model(pygenn, graded, atomic)
         group = self.model.add_synapse_population(
             name,
             kind,
             before,
             self.populations[target],
-            pygenn.init_weight_update(self._pulse[graded], {}, {"g": weights}, **references),
+            pygenn.init_weight_update(pulse, {}, {"g": weights}, **references),
             pygenn.init_postsynaptic(self._delta),
             *snippet,
         )
         group.post_target_var = adds_to
         # GeNN delivers a spike a step after it was emitted, and this many steps later.
         group.axonal_delay_steps = delay - 1
+        if atomic:
+            group.max_dendritic_delay_timesteps = 1
         return group
 
     def compile(self, folder: str | None = None) -> None:
@@ -190,7 +196,10 @@ class Network:
         compiler = shlex.split(os.environ.get("CXX", "")) or ["g++"]
         for program in (compiler[0], "make"):
             if shutil.which(program) is None:
-                raise SystemExit(f"GeNN needs {program}, which is not installed")
+                raise SystemExit(
+                    f"GeNN needs {program}, which is not installed (Debian and Ubuntu: "
+                    "apt install g++ make)"
+                )
         if folder is None:
             own = tempfile.TemporaryDirectory(prefix="genn-", ignore_cleanup_errors=True)
             weakref.finalize(self, own.cleanup)

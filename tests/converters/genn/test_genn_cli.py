@@ -12,9 +12,13 @@ import pytest
 
 import snnir
 from snnir.cli.main import main
+from snnir.errors import Diagnostic, RunError
+from snnir_converters.genn import _backend
+from snnir_converters.genn._cache import FOLDER_VARIABLE
+from snnir_converters.genn._engine import Settings
 from tests.cli.helpers import digits, images
 from tests.converters.genn.code_cases import small
-from tests.converters.genn.tools import fake_pygenn, genn, installed
+from tests.converters.genn.tools import fake_pygenn, genn, installed, programs, runs_the_compiler
 
 Run = Callable[..., tuple[int, str, str]]
 CPU = ("--backend", "genn", "--genn-backend", "single_threaded_cpu")
@@ -108,6 +112,40 @@ def test_a_backend_that_is_not_there(run: Run) -> None:
         arguments = ("run", "m.snnir", "--input", "x.npz", "--backend", "genn")
         code, _, error = run(*arguments, "--genn-backend", "cuda")
     assert code == 1 and "genn.backend" in error
+
+
+def test_what_the_compiler_said_is_shown(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = programs(
+        Path("bin").absolute(), gpp="printf 'neuron.cc:\\tno room\\033[2J\\n'; exit 1"
+    )
+    monkeypatch.setenv("CXX", f"{folder}/g++")
+    monkeypatch.setenv(FOLDER_VARIABLE, str(Path("cache").absolute()))
+    arguments = ("run", "m.snnir", "--input", "x.npz", "--backend", "genn")
+    with installed(fake_pygenn(build=runs_the_compiler)):
+        code, out, error = run(*arguments)
+        shown = json.loads(run(*arguments, "--json")[1])
+    assert (code, out) == (1, "") and "genn.build" in error
+    assert "    neuron.cc:      no room\\x1b[2J\n" in error
+    assert shown["diagnostics"][0]["output"] == "neuron.cc:\tno room\x1b[2J\n"
+
+
+def test_the_batch_of_a_gpu_is_that_of_the_command_line(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+
+    def stop(_plan: Any, _installation: Any, settings: Settings) -> Any:
+        sizes.append(settings.batch)
+        raise RunError(Diagnostic("genn.build", "here", "enough", "nothing"))
+
+    monkeypatch.setattr(_backend, "Engine", stop)
+    data = {"run": ("--input", "x.npz"), "eval": ("--data", "x.npz", "--labels-of", "class")}
+    with installed(fake_pygenn(backends=("cuda", "single_threaded_cpu"))):
+        for command, given in data.items():
+            arguments = (command, "m.snnir", *given, "--backend", "genn")
+            assert run(*arguments, "--batch-size", "1000")[0] == 1
+            assert run(*arguments, "--batch-size", "1000", *CPU)[0] == 1
+    assert sizes == [1000, 1] * 2
 
 
 def test_options_of_genn_are_refused_by_others(run: Run) -> None:

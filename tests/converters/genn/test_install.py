@@ -8,19 +8,24 @@ import subprocess
 import sys
 import tempfile
 import threading
+import types
 import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from snnir import GraphBuilder
 from snnir.errors import CapabilityError, Diagnostic, MissingDependency, RunError, SnnirWarning
-from snnir_converters.genn import _cache
+from snnir.ir.model import Model
+from snnir_converters.genn import _cache, _engine
 from snnir_converters.genn._cache import FOLDER_VARIABLE, cache_folder, keep, take
 from snnir_converters.genn._engine import Engine, Settings, _captured, _environment
 from snnir_converters.genn._install import CPU, check_version, compiler_command, require_pygenn
 from snnir_converters.genn._lower import lower
+from snnir_converters.genn._models import build_environment
 from tests.converters.genn.code_cases import small
 from tests.converters.genn.tools import (
     fake_pygenn,
@@ -107,6 +112,9 @@ def test_all_programs_that_are_missing_are_listed(monkeypatch: pytest.MonkeyPatc
     assert found == ["no 'g++'", "no 'make'"]
     found = [d.found for d in refused(lambda: compiler_command("cuda"))]
     assert len(found) == 3 and "nvcc" in found[2]
+    monkeypatch.setenv("HIP_PATH", "/nowhere")
+    found = [d.found for d in refused(lambda: compiler_command("hip"))]
+    assert len(found) == 3 and "/nowhere/bin/hipcc" in found[2]
 
 
 def test_what_to_install_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,6 +225,101 @@ def test_nothing_stays_in_the_temporary_folder(
     monkeypatch.setenv(FOLDER_VARIABLE, str(tmp_path / "another"))
     refused(build, RunError)
     assert list(place.iterdir()) == []
+
+
+def test_a_full_disk_that_no_program_mentions(
+    tools: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GeNN writes empty files and says nothing; make then finds nothing to do."""
+    tools("echo 'make: *** No targets.'; exit 2")
+    (finding,) = refused(build, RunError)
+    assert "TMPDIR" not in finding.remedy
+    monkeypatch.setattr(
+        "shutil.disk_usage", lambda path: types.SimpleNamespace(total=1, used=1, free=4096)
+    )
+    (finding,) = refused(build, RunError)
+    assert "TMPDIR" in finding.remedy
+
+
+def test_a_user_without_a_home_compiles_every_time(
+    tools: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_home() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    tools(LIBRARY)
+    monkeypatch.delenv(FOLDER_VARIABLE)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    for _ in range(2):
+        with pytest.warns(SnnirWarning, match=r"genn\.cache.*no home.*SNNIR_CACHE_DIR"):
+            assert not build().cached
+
+
+# GPUs --------------------------------------------------------------------------------------------
+
+
+def connected(backend: str, model: Model) -> list[tuple[str, str, Any]]:
+    """How GeNN's connections are made: kind, code of the synapses, longest dendritic delay."""
+    package = fake_pygenn(build=runs_the_compiler)
+    groups: list[Any] = []
+
+    def add(name: str, kind: str, *_: Any) -> Any:
+        group = types.SimpleNamespace(kind=kind, max_dendritic_delay_timesteps=None)
+        group.set_sparse_connections = lambda *pairs: None
+        groups.append(group)
+        return group
+
+    made = package.create_weight_update_model
+    package.GeNNModel.return_value.add_synapse_population.side_effect = add
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_engine, "compiler_command", lambda backend: ["g++"])
+        Engine(lower(model)[0], installation(package), Settings(backend, 4))
+    codes = [call.kwargs["pre_spike_syn_code"] for call in made.call_args_list]
+    return [
+        (group.kind, code, group.max_dendritic_delay_timesteps)
+        for group, code in zip(groups, codes, strict=True)
+    ]
+
+
+def three_kinds() -> Model:
+    """A dense, a sparse, and a convolutional connection."""
+    b = GraphBuilder(steps=2)
+    x = b.input("x", [4, 4, 1], timing="per_step")
+    first = b.snn.IF(x, name="first")
+    conv = b.snn.Conv2D(first, weight=np.ones((2, 2, 1, 1), np.float32))
+    second = b.snn.IF(conv, name="second")
+    dense = b.snn.Dense(b.snn.Flatten(second), weight=np.ones((9, 2), np.float32))
+    b.output("y", b.snn.IF(dense, name="third"))
+    return b.build()
+
+
+def test_on_a_gpu_synapses_of_different_threads_add_atomically(
+    tools: Callable[[str], None],
+) -> None:
+    """What only a dense connection does without: each thread then has its own neuron."""
+    tools(LIBRARY)
+    assert connected("cuda", three_kinds()) == [
+        ("SPARSE", "addToPostDelay(g * value, 0);", 1),
+        ("TOEPLITZ", "addToPostDelay(g, 0);", 1),
+        ("DENSE", "addToPost(g);", None),
+    ]
+    assert [(code, delay) for _, code, delay in connected(CPU, three_kinds())] == [
+        ("addToPost(g * value);", None),
+        ("addToPost(g);", None),
+        ("addToPost(g);", None),
+    ]
+
+
+def test_compilers_of_gpus_round_as_it_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NVCC_APPEND_FLAGS", "HIPCC_COMPILE_FLAGS_APPEND", "HIP_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("NVCC_APPEND_FLAGS", "-g")
+    found = build_environment(["g++"])
+    assert found["NVCC_APPEND_FLAGS"] == "-g --fmad=false"
+    assert found["HIPCC_COMPILE_FLAGS_APPEND"] == "-ffp-contract=off"
+    monkeypatch.setenv("HIP_PLATFORM", "nvidia")  # whose compiler is nvcc
+    assert "HIPCC_COMPILE_FLAGS_APPEND" not in build_environment(["g++"])
 
 
 # What a structure is -----------------------------------------------------------------------------
@@ -443,3 +546,37 @@ def test_nothing_warns_when_an_engine_goes(tools: Callable[[str], None]) -> None
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         build()
+
+
+def descriptors(*closed: int) -> tuple[int, bytes]:
+    """A process that has these descriptors closed and captures: its exit code and output."""
+    program = (
+        "import os, sys\n"
+        "from snnir_converters.genn._engine import _captured\n"
+        "with _captured() as output:\n"
+        "    os.write(1, b'one '); os.write(2, b'two')\n"
+        "    text = output()\n"
+        "left = []\n"
+        "for number in (1, 2):\n"
+        "    try: os.fstat(number)\n"
+        "    except OSError: left.append(number)\n"
+        "sys.exit(0 if (text, left) == ('one two', [%s]) else 1)\n"
+    )
+    redirections = "".join(f" {number}>&-" for number in closed)
+    found = subprocess.run(
+        [
+            "sh",
+            "-c",
+            f'exec "$0" -c "$1"{redirections}',
+            sys.executable,
+            program % str([*closed])[1:-1],
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    return found.returncode, found.stdout
+
+
+@pytest.mark.parametrize("closed", [(), (1,), (2,), (1, 2)])
+def test_descriptors_that_are_closed(closed: tuple[int, ...]) -> None:
+    assert descriptors(*closed) == (0, b"")

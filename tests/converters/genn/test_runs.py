@@ -18,6 +18,8 @@ from snnir.ir.types import DType, Quantization, Timing, ValueType
 from snnir.runtime.backend import find_backend
 from snnir.testing.conformance import run_conformance, run_vector, vectors
 from snnir.testing.random_models import random_inputs, random_model
+from snnir_converters.genn import _engine
+from snnir_converters.genn._models import adds_atomically
 from tests.converters.genn.tools import (
     check_same,
     differences,
@@ -484,6 +486,57 @@ def test_kernels_are_timed_on_request() -> None:
     assert all(found["presynaptic_update"] > 0 for found in seconds)
     assert seconds[1]["neuron_update"] > seconds[0]["neuron_update"]
     assert "kernel_seconds" not in prepare(model).run(inputs).details
+
+
+@genn
+def test_times_of_kernels_add_up_over_runs_that_load_the_model_again() -> None:
+    """Another presentation length, or a decoder's weights, and GeNN begins to count anew."""
+    b, x = network(2)
+    trace = b.snn.LeakyIntegrator(b.snn.Dense(x, weight=dyadic(RNG, 2, 2)), decay=0.5)
+    b.output("y", b.snn.ExponentialPotential(trace))
+    b.output("trace", trace)
+    prepared = prepare(b.build(), profile=True)
+    loads = 0
+    engine = prepared._engine  # type: ignore[attr-defined]
+    true_load = engine.model.load
+
+    def load(*arguments: Any, **options: Any) -> None:
+        nonlocal loads
+        loads += 1
+        true_load(*arguments, **options)
+
+    engine.model.load = load
+    seconds = [0.0]
+    for steps in (STEPS, STEPS, 2 * STEPS, STEPS):
+        found = prepared.run(spikes(RNG, 20, steps, 2))
+        seconds.append(found.details["kernel_seconds"]["neuron_update"])
+    assert seconds == sorted(set(seconds))
+    assert loads == 3  # not once more for the same weights
+
+
+@genn
+@pytest.mark.parametrize(
+    "make",
+    [
+        test_convolutions_of_every_kind_in_one_model,
+        test_synapses_between_the_same_neurons_add_up,
+        lambda: check_same(*skips_and_late_starts()),
+    ],
+)
+def test_what_adds_atomically_on_gpus_gives_the_same(
+    make: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kinds = set()
+
+    def atomically(backend: str, connectivity: str) -> bool:
+        kinds.add(connectivity)
+        return adds_atomically("cuda", connectivity)
+
+    monkeypatch.setattr(_engine, "adds_atomically", atomically)
+    monkeypatch.setattr(_engine, "keep", lambda *_: [])  # the cache knows them apart by backend
+    monkeypatch.setattr(_engine, "take", lambda *_: False)
+    make()
+    assert kinds & {"SPARSE", "TOEPLITZ"}
 
 
 @genn

@@ -43,4 +43,5 @@ def events() -> Model:
     b.output("sums", sums)
     b.output("first", b.snn.FirstSpikeTime(sums, start=1, name="when"))
     b.output("early", b.snn.ExponentialPotential(sums, name="early"))
+    b.output("most", b.snn.MaxPotential(sums, name="most"))
     return b.build()

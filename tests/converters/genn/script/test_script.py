@@ -8,8 +8,9 @@ import subprocess
 import sys
 import tokenize
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -242,6 +243,51 @@ def test_values_over_time_are_delayed_and_begin_late(runtime: Any) -> None:
     assert runtime.delayed(steady, 3, 4).reshape(-1).tolist() == [0, 0, 0, 7]
     assert runtime.since(x, 2, 4).reshape(-1).tolist() == [0, 0, 3, 4]
     assert runtime.since(steady, 3, 4).reshape(-1).tolist() == [0, 0, 0, 7]
+
+
+def test_without_a_compiler_it_says_what_to_install(
+    runtime: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    network = object.__new__(runtime.Network)
+    with pytest.raises(SystemExit, match=r"needs g\+\+.*apt install g\+\+ make"):
+        network.compile()
+
+
+@pytest.mark.parametrize(
+    ("backend", "kind", "code", "longest"),
+    [
+        ("cuda", "DENSE", "addToPost(g);", None),
+        ("cuda", "SPARSE", "addToPostDelay(g, 0);", 1),
+        (CPU, "SPARSE", "addToPost(g);", None),
+    ],
+)
+def test_on_a_gpu_synapses_of_different_threads_add_atomically(
+    runtime: Any,
+    backend: str,
+    kind: str,
+    code: str,
+    longest: int | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    package, group = mock.MagicMock(), SimpleNamespace(max_dendritic_delay_timesteps=None)
+    group.set_sparse_connections = lambda *pairs: None
+    monkeypatch.setattr(runtime, "pygenn", package)
+    package.genn_model.backend_modules = {backend: None}
+    package._genn.NumericValue = lambda value: SimpleNamespace(value=value)
+    package.GeNNModel.return_value.add_synapse_population.return_value = group
+    network = runtime.Network("float", backend)
+    network.populations = {"a": None, "b": None}
+    how: dict[str, Any] = {"adds_to": "x", "delay": 3, "graded": False}
+    if kind == "DENSE":
+        network.connect_dense("c", "a", "b", np.ones((2, 2)), **how)
+    else:
+        network.connect_pairs("c", "a", "b", (np.arange(2), np.arange(2), np.ones(2)), **how)
+    (call,) = package.create_weight_update_model.call_args_list
+    assert call.kwargs["pre_spike_syn_code"] == code
+    assert group.max_dendritic_delay_timesteps == longest
+    assert (group.post_target_var, group.axonal_delay_steps) == ("x", 2)
 
 
 def test_a_window_ends_with_the_presentation(runtime: Any) -> None:
