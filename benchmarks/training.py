@@ -240,7 +240,7 @@ def _speed(report: Report) -> None:
 def _by_snnir(model: Model, data: SpikeData) -> list[float]:
     """Seconds of each epoch but the first, which prepares the data."""
     marks: list[float] = []
-    watch = Watch(epoch=lambda epoch: marks.append(time.process_time()))
+    watch = Watch(epoch=lambda history: marks.append(time.process_time()))
     train(model, data, epochs=EPOCHS, learning_rate=NO_RATE, watch=watch)
     return [float(seconds) for seconds in np.diff(marks)]
 

@@ -151,7 +151,7 @@ def main() -> None:
             reg_lambda_upper=1e-9,
             reg_lambda_lower=1e-9,
             reg_nu_upper=8.0,
-            watch=Watch(epoch=print),
+            watch=Watch(epoch=lambda history: print(history[-1])),
         )
     print(f"Trained in {time.monotonic() - started:.0f} s.")
 

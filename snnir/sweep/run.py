@@ -27,7 +27,12 @@ FINISHED: Final = "finished"
 FAILED: Final = "failed"
 INTERRUPTED: Final = "interrupted"
 
-_BY_HAND: Final = (int(Exit.INTERRUPTED), -signal.SIGINT, -signal.SIGTERM)
+_BY_HAND: Final = (
+    int(Exit.INTERRUPTED),
+    int(Exit.TERMINATED),
+    -signal.SIGINT,
+    -signal.SIGTERM,
+)
 """What a command returns that someone has stopped."""
 
 
