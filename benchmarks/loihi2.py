@@ -263,4 +263,4 @@ def _speed(report: Report, lava: bool) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main("Measure quantisation and lowering to Loihi 2.", [measure]))
+    sys.exit(main("Measure quantisation and lowering to Loihi 2.", [sys.modules[__name__]]))

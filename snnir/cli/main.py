@@ -71,6 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         common.err("interrupted")
         return int(Exit.INTERRUPTED)
+    except _Terminated:
+        common.err("terminated")
+        return int(Exit.TERMINATED)
     except BrokenPipeError:
         _give_up_stdout()
         return int(Exit.BROKEN_PIPE)
@@ -79,6 +82,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         for finding in error.diagnostics:
             common.err(common.format_diagnostic(finding))
         return int(Exit.BAD_FILE)
+
+
+class _Terminated(BaseException):
+    """SIGTERM came."""
 
 
 @contextlib.contextmanager
@@ -93,8 +100,7 @@ def _ended_in_order() -> Iterator[None]:
 
     def end(number: int, frame: object) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
-        common.err("terminated")
-        raise SystemExit(int(Exit.TERMINATED))
+        raise _Terminated
 
     signal.signal(signal.SIGTERM, end)
     try:
