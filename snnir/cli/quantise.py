@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     Array = npt.NDArray[np.generic]
 
 _SCALES = ("auto", "max", "percentile", "mse", "output", "power-of-two")
+_ROUNDINGS = ("auto", "nearest", "compensated")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +52,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
         choices=_SCALES,
         default="auto",
         help="how the unit of a layer is chosen (default: auto, as measures best)",
+    )
+    parser.add_argument(
+        "--rounding",
+        choices=_ROUNDINGS,
+        default="auto",
+        help="each weight to the nearest integer, or so that errors cancel in the potentials, as "
+        "far as --calibration tells (default: auto, as measures best)",
     )
     parser.add_argument(
         "--calibration",
@@ -75,7 +83,9 @@ def run(args: argparse.Namespace) -> int:
     model = load_model(args.model)
     raise_errors(check(model), ModelError)
     samples, labels = (None, None) if args.calibration is None else _read(args.calibration, model)
-    quantised, report = quantise(model, samples, QuantiseOptions(args.bits, args.scale))
+    quantised, report = quantise(
+        model, samples, QuantiseOptions(args.bits, args.scale, args.rounding)
+    )
     rows = [] if samples is None else compare(model, quantised, report, samples, labels)
     save_model(quantised, args.output)
     if args.json:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from snnir.errors import CapabilityError, Diagnostic
 from snnir.ir.model import Model
 from snnir.passes.loihi2 import APPROXIMATIONS, Loihi2Options, lower_to_loihi2
-from snnir.passes.quantise import Choice
+from snnir.passes.quantise import ROUNDINGS, Choice
 from snnir.targets import Ready, SnnirTarget, TargetOption
 
 Array = npt.NDArray[np.generic]
@@ -31,10 +31,13 @@ def _whole(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
-def _scale(text: str) -> str:
-    if text not in SCALES:
-        raise ValueError(text)
-    return text
+def _one_of(names: tuple[str, ...]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in names:
+            raise ValueError(text)
+        return text
+
+    return parse
 
 
 def _approximations(text: str) -> tuple[str, ...]:
@@ -49,7 +52,18 @@ SCALES: Final[tuple[str, ...]] = get_args(Choice)
 SETTINGS: Final = (
     TargetOption("bits", "bits of a weight", _whole(2, 8), "2 to 8", "8"),
     TargetOption(
-        "scale", "how the units of weights are chosen", _scale, ", ".join(SCALES), "auto: the best"
+        "scale",
+        "how the units of weights are chosen",
+        _one_of(SCALES),
+        ", ".join(SCALES),
+        "auto: the best",
+    ),
+    TargetOption(
+        "rounding",
+        "how weights are rounded",
+        _one_of(ROUNDINGS),
+        ", ".join(ROUNDINGS),
+        "auto: the best",
     ),
     TargetOption(
         "approximate",

@@ -8,6 +8,7 @@ and make then see that it is up to date, or make what has changed.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -76,8 +77,8 @@ def _replace(mine: Path, entry: Path) -> None:
         shutil.rmtree(gone, ignore_errors=True)
     try:
         mine.rename(entry)
-    except OSError:
-        if not entry.is_dir():
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
         shutil.rmtree(mine, ignore_errors=True)  # another run was faster
 

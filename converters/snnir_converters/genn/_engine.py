@@ -323,7 +323,7 @@ class Engine:
             for name, _ in sequences:
                 variable = self._populations[name].vars["offset"]
                 size = self.plan.populations[name].size
-                starts = np.arange(self.settings.batch, dtype=np.uint32) * np.uint32(steps * size)
+                starts = np.arange(self.settings.batch, dtype=np.uint64) * np.uint64(steps * size)
                 variable.view[...] = starts[:, None]
                 variable.push_to_device()
 

@@ -102,7 +102,7 @@ class _Lowering:
         population = Population(INPUT + name, self.cells.size(name), Code())
         code = population.code
         code.variables["y"] = Variable("y")
-        code.variables["offset"] = Variable("offset", "uint32_t", True)
+        code.variables["offset"] = Variable("offset", "uint64_t", True)
         code.tables["sequence"] = "scalar"
         code.lines = [
             "const uint32_t now = (uint32_t)t;",
@@ -419,7 +419,7 @@ class _Lowering:
         return found
 
     def _synapses(self, value: str, chain: Chain, size: int) -> Synapses:
-        found = self._layer(chain)
+        found = self._layer(chain) or self._gathered(value, chain)
         if found is not None:
             return found
         link = self._map(chain, self.cells.size(value)).without_zeros()
@@ -442,6 +442,22 @@ class _Lowering:
         if found is None or len(units) == 1:
             return found
         return found.of_pooled(units[0].node, units[0].opdef, self._input_shape(units[0]))
+
+    def _gathered(self, value: str, chain: Chain) -> Dense | None:
+        """A dense layer of values that each come from one of several, as of pooled ones."""
+        last = chain[-1] if chain else None
+        if last is None or isinstance(last, LinearMap):
+            return None
+        unit = self.cells.units[last[0]]
+        if unit.node.op != "snn.Dense" or len(self._input_shape(unit)) != 1:
+            return None
+        before = self._map(chain[:-1], self.cells.size(value))
+        if before.longest_delay or not (np.diff(before.sources) > 0).all():
+            return None
+        weight = unit.parameters["weight"]
+        rows = np.zeros((before.inputs, weight.shape[1]), self.plan.dtype)
+        rows[before.sources] = before.weights[:, np.newaxis] * weight[before.targets]
+        return Dense(rows)
 
     def _input_shape(self, unit: Unit) -> tuple[int, ...]:
         return self.cells.shape(unit.node.inputs[0].source)

@@ -26,7 +26,14 @@ from snnir.passes.loihi2.rates import activations_of, is_rate_coded
 from snnir.passes.loihi2.report import Loihi2Report, LoweredLayer
 from snnir.passes.loihi2.sigma_delta import lower_chain
 from snnir.passes.loihi2.spiking import lower_spiking
-from snnir.passes.quantise import Choice, QuantiseOptions, QuantiseReport, Scale, quantise
+from snnir.passes.quantise import (
+    Choice,
+    QuantiseOptions,
+    QuantiseReport,
+    Rounding,
+    Scale,
+    quantise,
+)
 from snnir.runtime.backend import check_inputs, find_backend, named_inputs
 
 Array = npt.NDArray[Any]
@@ -41,6 +48,8 @@ class Loihi2Options:
     Attributes:
         bits: Bits of a weight, 2 to 8.
         scale: How units are chosen; see :class:`snnir.passes.quantise.QuantiseOptions`.
+        rounding: How weights are rounded, likewise. Only spiking networks that are carried over
+            neuron by neuron have ``"compensated"``.
         approximate: What may be approximated. ``"hard-reset"``: activations (or neurons that
             subtract their threshold) become spiking neurons with a reset to 0. ``"early-bias"``:
             biases of spiking neurons start before the input arrives.
@@ -49,6 +58,7 @@ class Loihi2Options:
 
     bits: int = 8
     scale: Choice = "auto"
+    rounding: Rounding = "auto"
     approximate: tuple[str, ...] = ()
     steps: int = 64
 
@@ -100,6 +110,16 @@ def lower_to_loihi2(
                 "samples, to find the range of the activations",
             )
         )
+    if options.rounding == "compensated":
+        raise UnsupportedFeature(
+            Diagnostic(
+                "quantise.option",
+                "option 'rounding'",
+                "'compensated' for a network of ReLUs or rates",
+                "'nearest' or 'auto'",
+                "Their lowering rounds to nearest and corrects biases on the calibration samples.",
+            )
+        )
     ann = canonicalise(activations_of(model) if rates else model)
     if "hard-reset" in options.approximate:
         scale: Scale = "mse"
@@ -107,9 +127,9 @@ def lower_to_loihi2(
             scale = options.scale
         steps = model.time.steps if rates else options.steps
         lowered, layers = lower_hard_reset(ann, arrays, options.bits, scale, steps)
-        return _reported(model, lowered, "hard-reset", scale, layers, arrays, options)
+        return _reported(model, lowered, "hard-reset", scale, "nearest", layers, arrays, options)
     lowered, layers, used = lower_chain(ann, arrays, options.bits, options.scale)
-    return _reported(model, lowered, "sigma-delta", used, layers, arrays, options)
+    return _reported(model, lowered, "sigma-delta", used, "nearest", layers, arrays, options)
 
 
 def _direct(
@@ -127,10 +147,14 @@ def _direct(
                     "Encode the input in spikes.",
                 )
             )
-    quantised, report = quantise(model, arrays, QuantiseOptions(options.bits, options.scale))
+    quantised, report = quantise(
+        model, arrays, QuantiseOptions(options.bits, options.scale, options.rounding)
+    )
     lowered, _ = lower_spiking(quantised, options.bits, options.approximate)
     layers = _layers(model, report)
-    return _reported(model, lowered, "direct", report.scale, layers, arrays, options)
+    return _reported(
+        model, lowered, "direct", report.scale, report.rounding, layers, arrays, options
+    )
 
 
 def _layers(model: Model, report: QuantiseReport) -> list[LoweredLayer]:
@@ -160,17 +184,21 @@ def _reported(
     lowered: Model,
     route: str,
     scale: str,
+    rounding: str,
     layers: list[LoweredLayer],
     arrays: Mapping[str, Array] | None,
     options: Loihi2Options,
 ) -> tuple[Model, Loihi2Report]:
     raise_errors(check(lowered), CapabilityError)
-    lowered.metadata["snnir.loihi2"] = f"route={route} bits={options.bits} scale={scale}"
+    lowered.metadata["snnir.loihi2"] = (
+        f"route={route} bits={options.bits} scale={scale} rounding={rounding}"
+    )
     samples = 0 if arrays is None else len(next(iter(arrays.values())))
     report = Loihi2Report(
         route=route,
         bits=options.bits,
         scale=scale,
+        rounding=rounding,
         exact=not options.approximate and not is_rate_coded(model),
         steps=lowered.time.steps,
         samples=samples,

@@ -47,6 +47,7 @@ class Loihi2Report:
         route: ``"sigma-delta"``, ``"hard-reset"`` or ``"direct"``.
         bits: Bits of a weight.
         scale: How units were chosen.
+        rounding: How weights were rounded: ``"nearest"`` or ``"compensated"``.
         exact: Whether nothing but rounding was done.
         steps: Presentation length.
         samples: Calibration samples.
@@ -58,6 +59,7 @@ class Loihi2Report:
     route: str
     bits: int
     scale: str
+    rounding: str
     exact: bool
     steps: int
     samples: int
@@ -73,6 +75,7 @@ class Loihi2Report:
         kind = "rounding only" if self.exact else "approximate"
         lines = [
             f"loihi2: {self.route} ({kind}), {self.bits} bits, scale {self.scale}, "
+            f"rounding {self.rounding}, "
             f"{self.steps} steps, {self.samples} calibration samples",
             "",
             f"{'layer':<{width}} {'neurons':>8} {'levels':>6} {'clipped':>8} {'rounding':>8} "

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from snnir.passes.quantise.quantise import (
+    ROUNDINGS,
     QuantisedLayer,
     QuantiseOptions,
     QuantiseReport,
+    Rounding,
     quantise,
 )
 from snnir.passes.quantise.scales import SCALES, Choice, Scale
 
 __all__ = [
+    "ROUNDINGS",
     "SCALES",
     "Choice",
     "QuantiseOptions",
     "QuantiseReport",
     "QuantisedLayer",
+    "Rounding",
     "Scale",
     "quantise",
 ]

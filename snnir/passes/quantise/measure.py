@@ -67,12 +67,16 @@ def compare(
 
     rows = [
         quality("float", wanted),
-        quality(f"int{report.bits}", _classes(quantised, samples), f"scale {report.scale}"),
+        quality(
+            f"int{report.bits}",
+            _classes(quantised, samples),
+            f"scale {report.scale}, {report.rounding}",
+        ),
     ]
     try:
         lowered, done = lower_to_loihi2(model, samples, Loihi2Options(report.bits))
         found = _classes(lowered, padded(lowered, samples))
-        rows.append(quality("loihi2", found, f"{done.route}, scale {done.scale}"))
+        rows.append(quality("loihi2", found, f"{done.route}, scale {done.scale}, {done.rounding}"))
     except SnnirError as error:
         (first, *more) = error.diagnostics
         others = f" and {len(more)} more" if more else ""

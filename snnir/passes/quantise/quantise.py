@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -18,6 +18,7 @@ from snnir.ir.graph import Graph, Node
 from snnir.ir.model import Model
 from snnir.ir.tensor import Tensor
 from snnir.ir.types import DType, Quantization
+from snnir.passes.quantise.compensate import Correlation, compensated, correlations
 from snnir.passes.quantise.groups import POTENTIALS, Group, find_groups, fold_gains
 from snnir.passes.quantise.scales import (
     AUTO,
@@ -25,8 +26,7 @@ from snnir.passes.quantise.scales import (
     Scale,
     clipped,
     integers,
-    largest,
-    rounding_error,
+    relative_error,
     unit,
 )
 from snnir.runtime.backend import check_inputs, find_backend, named_inputs
@@ -44,6 +44,19 @@ DECAYS: Final = ("decay", "adaptation_decay")
 PROBED: Final = 64
 """Calibration samples on which ``output`` measures."""
 
+SEEN: Final = 256
+"""Calibration samples, every other one, whose activity compensated rounding knows."""
+
+COMPARED: Final = 512
+"""Calibration samples on which ``"auto"`` compares. Half of them are not among those whose
+activity compensated rounding knows."""
+
+ROUNDED: Final = ("nearest", "compensated")
+"""How weights are rounded, by whether errors are compensated."""
+
+Rounding = Literal["auto", "nearest", "compensated"]
+ROUNDINGS: Final[tuple[Rounding, ...]] = get_args(Rounding)
+
 
 @dataclass(frozen=True)
 class QuantiseOptions:
@@ -54,10 +67,15 @@ class QuantiseOptions:
         scale: How units are chosen; see :func:`snnir.passes.quantise.scales.unit`. ``"auto"``:
             that of ``"max"``, ``"mse"`` and ``"output"`` with the smallest error on the
             calibration samples; without samples ``"mse"``, as is ``"output"``.
+        rounding: ``"nearest"``: each weight by itself. ``"compensated"``: so that errors cancel
+            in the potentials, as far as the calibration samples tell; see
+            :mod:`snnir.passes.quantise.compensate`. ``"auto"``: the one with the smaller error on
+            the calibration samples; without samples ``"nearest"``.
     """
 
     bits: int = 8
     scale: Choice = "auto"
+    rounding: Rounding = "auto"
 
 
 @dataclass(frozen=True)
@@ -72,6 +90,7 @@ class QuantisedLayer:
         weights: Number of weights.
         clipped: Part of the weights that were clipped.
         rounding: Root mean square rounding error of the weights, relative to the weights.
+        compensated: Whether the errors cancel; see :mod:`snnir.passes.quantise.compensate`.
         threshold: Smallest threshold in units; None without one.
         headroom: Bits between the largest possible sum of a step, if every input spikes, and the
             overflow of a current of 24 bits; below 0 it can overflow.
@@ -84,6 +103,7 @@ class QuantisedLayer:
     weights: int
     clipped: float
     rounding: float
+    compensated: bool
     threshold: int | None
     headroom: float
 
@@ -95,12 +115,15 @@ class QuantiseReport:
     Attributes:
         bits: Bits of a weight.
         scale: How units were chosen.
+        rounding: How weights were rounded: ``"nearest"``, or ``"compensated"`` where that can be
+            done.
         layers: What became of each layer.
         kept: Parameters that stay in floats, as ``node.parameter``.
     """
 
     bits: int
     scale: str
+    rounding: str
     layers: tuple[QuantisedLayer, ...]
     kept: tuple[str, ...]
 
@@ -111,17 +134,17 @@ class QuantiseReport:
     def __str__(self) -> str:
         width = max([5, *(len(layer.node) for layer in self.layers)])
         lines = [
-            f"{self.bits} bits, scale {self.scale}",
+            f"{self.bits} bits, scale {self.scale}, rounding {self.rounding}",
             "",
             f"{'layer':<{width}} {'weights':>9} {'unit':>10} {'threshold':>9} {'clipped':>8} "
-            f"{'rounding':>8} {'headroom':>10}",
+            f"{'rounding':>8} {'headroom':>10} {'rounded':>11}",
         ]
         for layer in self.layers:
             threshold = "-" if layer.threshold is None else str(layer.threshold)
             lines.append(
                 f"{layer.node:<{width}} {layer.weights:>9} {layer.unit:>10.4g} {threshold:>9} "
                 f"{100 * layer.clipped:>6.2f} % {100 * layer.rounding:>6.2f} % "
-                f"{layer.headroom:>5.1f} bits"
+                f"{layer.headroom:>5.1f} bits {ROUNDED[layer.compensated]:>11}"
             )
         if self.kept:
             lines += ["", "in floats: " + ", ".join(self.kept)]
@@ -143,7 +166,7 @@ def quantise(
 
     Args:
         model: A model of domain ``snn`` or ``ann``.
-        calibration: Samples for each input, for scale ``"output"``.
+        calibration: Samples for each input, for scale ``"output"`` and compensated rounding.
         options: How.
 
     Returns:
@@ -152,12 +175,23 @@ def quantise(
     Raises:
         ModelError: If the model is not valid.
         RunError: If the calibration data does not fit.
-        UnsupportedFeature: If there is nothing to quantise, or the number of bits is not 2 to 8.
+        UnsupportedFeature: If there is nothing to quantise, the number of bits is not 2 to 8, or
+            compensated rounding lacks samples.
     """
+    findings = []
     if not 2 <= options.bits <= 8:
-        raise UnsupportedFeature(
-            Diagnostic("quantise.option", "option 'bits'", str(options.bits), "2 to 8")
+        findings.append(Diagnostic("quantise.option", "option 'bits'", str(options.bits), "2 to 8"))
+    if options.rounding == "compensated" and calibration is None:
+        findings.append(
+            Diagnostic(
+                "quantise.option",
+                "option 'rounding'",
+                "'compensated' without calibration samples",
+                "'nearest' or 'auto'",
+                "Give some hundred samples of the training data.",
+            )
         )
+    raise_errors(findings, UnsupportedFeature)
     raise_errors(check(model), ModelError)
     if calibration is not None:
         calibration = named_inputs(model.graph, calibration)
@@ -169,14 +203,15 @@ def quantise(
             Diagnostic("quantise.nothing", "graph", "no layer with weights", "a model with weights")
         )
     quantiser = _Quantiser(model, folded, groups, calibration, options.bits)
-    if options.scale != "auto":
-        return quantiser.run(options.scale)
-    if not quantiser.samples:
-        return quantiser.run("mse")
-    return min(
-        (quantiser.run(scale) for scale in AUTO),
-        key=lambda found: quantiser.error(found[0]),
-    )
+    scales: tuple[Scale, ...] = (options.scale,) if options.scale != "auto" else AUTO
+    if options.scale == "auto" and calibration is None:
+        scales = ("mse",)
+    tried = [
+        quantiser.run(scale, rounding)
+        for rounding in quantiser.roundings(options.rounding)
+        for scale in scales
+    ]
+    return tried[0] if len(tried) == 1 else min(tried, key=lambda each: quantiser.error(each[0]))
 
 
 class _Quantiser:
@@ -189,10 +224,23 @@ class _Quantiser:
         bits: int,
     ) -> None:
         self.original, self.model, self.groups, self.bits = original, model, groups, bits
-        self.samples = {name: array[:PROBED] for name, array in (calibration or {}).items()}
-        self.wanted = self._answers(model) if self.samples else {}
+        self.calibration = calibration
+        samples = dict(calibration or {})
+        self.seen = _spread({name: array[::2] for name, array in samples.items()}, SEEN)
+        self.probed = _Answers.of(model, _spread(samples, PROBED))
+        self.compared = _Answers.of(model, _spread(samples, COMPARED))
+        self.correlations: dict[str, Correlation] = {}
 
-    def run(self, scale: Scale) -> tuple[Model, QuantiseReport]:
+    def roundings(self, rounding: Rounding) -> list[bool]:
+        """Whether errors are compensated, for each way to round that comes into question."""
+        if rounding == "nearest" or self.calibration is None:
+            return [False]
+        self.correlations = correlations(self.model, self.groups, self.seen)
+        if rounding == "compensated":
+            return [True]
+        return [False, True] if self.correlations else [False]
+
+    def run(self, scale: Scale, compensate: bool) -> tuple[Model, QuantiseReport]:
         """Quantise one group after the other."""
         graph = self.model.graph
         layers: list[QuantisedLayer] = []
@@ -200,14 +248,15 @@ class _Quantiser:
             weight = np.concatenate(
                 [self._weight(graph.nodes[name]).reshape(-1) for name in group.weighted]
             )
-            step = unit(weight, self.bits, scale, self._error_of(graph, group))
-            graph = _with_unit(graph, group, step, self.bits)
-            layers.append(self._layer(graph, group, weight, step))
+            error = self._error_of(graph, group, compensate)
+            step = unit(weight, self.bits, scale, error)
+            graph = self._with_unit(graph, group, step, compensate)
+            layers.append(self._layer(graph, group, weight, step, compensate))
         nodes = {name: _with_integer_decays(node) for name, node in graph.nodes.items()}
         graph = dataclasses.replace(graph, nodes=nodes)
         metadata = {
             **self.model.metadata,
-            "snnir.quantise": f"bits={self.bits} scale={scale}",
+            "snnir.quantise": f"bits={self.bits} scale={scale} rounding={ROUNDED[compensate]}",
             "snnir.quantise.original": digest(self.original),
         }
         model = dataclasses.replace(self.model, graph=graph, metadata=metadata, examples={})
@@ -217,37 +266,46 @@ class _Quantiser:
             for name, tensor in node.parameters.items()
             if tensor.dtype.is_float
         )
-        return model, QuantiseReport(self.bits, scale, tuple(layers), kept)
+        return model, QuantiseReport(self.bits, scale, ROUNDED[compensate], tuple(layers), kept)
 
     def error(self, model: Model) -> float:
-        """How far a model's answers on the samples are from the original's, squared."""
-        found = self._answers(model)
-        return sum(
-            float(np.square(found[name].astype(np.float64) - wanted).sum())
-            / max(float(np.square(wanted, dtype=np.float64).sum()), 1e-30)
-            for name, wanted in self.wanted.items()
-        )
+        """The error of a model's answers on the samples on which ``"auto"`` compares."""
+        return self.compared.error(model)
 
-    def _error_of(self, graph: Graph, group: Group) -> Callable[[float], float] | None:
+    def _error_of(
+        self, graph: Graph, group: Group, compensate: bool
+    ) -> Callable[[float], float] | None:
         """The error by the unit of a group."""
-        if not self.samples:
+        if self.calibration is None:
             return None
 
         def error(step: float) -> float:
-            tried = _with_unit(graph, group, step, self.bits)
-            return self.error(dataclasses.replace(self.model, graph=tried, examples={}))
+            tried = self._with_unit(graph, group, step, compensate)
+            return self.probed.error(dataclasses.replace(self.model, graph=tried, examples={}))
 
         return error
 
-    def _answers(self, model: Model) -> dict[str, Array]:
-        return dict(find_backend("layerwise").prepare(model).run(self.samples).outputs)
+    def _with_unit(self, graph: Graph, group: Group, step: float, compensate: bool) -> Graph:
+        """The graph with the weights of a group in integers, and all that is in their unit."""
+        weights = [self._weight(graph.nodes[name]) for name in group.weighted]
+        correlation = self.correlations.get(group.name) if compensate else None
+        if correlation is None:
+            rounded = [integers(weight, step, self.bits) for weight in weights]
+        else:
+            found = compensated(np.concatenate(weights), correlation, step, self.bits)
+            rounded = np.split(found, np.cumsum([len(weight) for weight in weights])[:-1])
+        return _with_unit(
+            graph, group, step, self.bits, dict(zip(group.weighted, rounded, strict=True))
+        )
 
     @staticmethod
     def _weight(node: Node) -> Array:
         return node.parameters["weight"].values()
 
-    def _layer(self, graph: Graph, group: Group, weight: Array, step: float) -> QuantisedLayer:
-        bits = self.bits
+    def _layer(
+        self, graph: Graph, group: Group, weight: Array, step: float, compensate: bool
+    ) -> QuantisedLayer:
+        found = [self._weight(graph.nodes[name]).reshape(-1) for name in group.weighted]
         thresholds = [
             int(tensor.numpy().min())
             for name in group.neurons
@@ -263,11 +321,50 @@ class _Quantiser:
             source=self.model.graph.nodes[group.name].source,
             unit=step,
             weights=int(weight.size),
-            clipped=clipped(weight, step, bits),
-            rounding=rounding_error(weight, step, bits),
+            clipped=clipped(weight, step, self.bits),
+            rounding=relative_error(weight, np.concatenate(found)),
+            compensated=compensate and group.name in self.correlations,
             threshold=min(thresholds) if thresholds else None,
             headroom=math.log2(STATE_UNITS / max(most, 1)),
         )
+
+
+@dataclass(frozen=True)
+class _Answers:
+    """Samples, and a network's answers.
+
+    Attributes:
+        samples: For each input.
+        wanted: The answers, for each output.
+    """
+
+    samples: Mapping[str, Array]
+    wanted: Mapping[str, Array]
+
+    @classmethod
+    def of(cls, model: Model, samples: Mapping[str, Array]) -> _Answers:
+        """The answers of a model."""
+        if not samples:
+            return cls({}, {})
+        return cls(samples, find_backend("layerwise").prepare(model).run(samples).outputs)
+
+    def error(self, model: Model) -> float:
+        """How far another model's answers are from these, squared, relative to these."""
+        found = find_backend("layerwise").prepare(model).run(self.samples).outputs
+        return sum(
+            float(np.square(found[name].astype(np.float64) - wanted).sum())
+            / max(float(np.square(wanted, dtype=np.float64).sum()), 1e-30)
+            for name, wanted in self.wanted.items()
+        )
+
+
+def _spread(samples: Mapping[str, Array], most: int) -> dict[str, Array]:
+    """At most so many samples, evenly spread over all, which may be sorted by class."""
+
+    def chosen(array: Array) -> Array:
+        return array[np.linspace(0, len(array) - 1, min(most, len(array))).astype(np.int64)]
+
+    return {name: chosen(array) for name, array in samples.items()}
 
 
 def _largest_sum(node: Node, weight: Array) -> int:
@@ -283,13 +380,15 @@ def _largest_sum(node: Node, weight: Array) -> int:
     return int(sizes.reshape(-1, sizes.shape[-1]).sum(axis=0).max(initial=0))
 
 
-def _with_unit(graph: Graph, group: Group, step: float, bits: int) -> Graph:
-    """The graph with the weights of a group in integers, and all that is in their unit."""
+def _with_unit(
+    graph: Graph, group: Group, step: float, bits: int, rounded: Mapping[str, Array]
+) -> Graph:
+    """The graph with these integers as weights of a group, and all that is in their unit."""
     nodes = dict(graph.nodes)
     for name in group.weighted:
         node = nodes[name]
         parameters = dict(node.parameters)
-        parameters["weight"] = _integer_weights(parameters["weight"].values(), step, bits)
+        parameters["weight"] = _integer_weights(rounded[name], step, bits)
         if "bias" in parameters:
             parameters["bias"] = _multiples(parameters["bias"].values(), step)
         nodes[name] = dataclasses.replace(node, parameters=parameters)
@@ -306,12 +405,10 @@ def _with_unit(graph: Graph, group: Group, step: float, bits: int) -> Graph:
     return dataclasses.replace(graph, nodes=nodes)
 
 
-def _integer_weights(weight: Array, step: float, bits: int) -> Tensor:
-    top = largest(bits)
-    found = integers(weight, step, bits).astype(np.int8)
+def _integer_weights(found: Array, step: float, bits: int) -> Tensor:
     quantization = Quantization((step,), bits, saturated=True)
-    dtype = DType.INT4 if top <= largest(4) else DType.INT8
-    return Tensor.from_array(found, dtype, quantization)
+    dtype = DType.INT4 if bits <= 4 else DType.INT8
+    return Tensor.from_array(found.astype(np.int8), dtype, quantization)
 
 
 def _multiples(values: Array, step: float, least: int | None = None) -> Tensor:

@@ -102,6 +102,10 @@ def clipped(values: Array, step: float, bits: int) -> float:
 
 def rounding_error(values: Array, step: float, bits: int) -> float:
     """Root mean square error of the integers, relative to the values' root mean square."""
+    return relative_error(values, step * integers(values, step, bits))
+
+
+def relative_error(values: Array, found: Array) -> float:
+    """Root mean square of what ``found`` is off, relative to the values' root mean square."""
     rms = float(np.sqrt(np.square(values, dtype=np.float64).mean())) if values.size else 0.0
-    wrong = values - step * integers(values, step, bits)
-    return float(np.sqrt(np.square(wrong).mean())) / rms if rms else 0.0
+    return float(np.sqrt(np.square(values - found).mean())) / rms if rms else 0.0

@@ -264,11 +264,16 @@ def linear_cycles() -> tuple[Model, Any]:
     inner = b.snn.Add(twice, name="inner")
     b.connect(b.snn.Scale(inner, scale=-0.5, name="half"), "inner", "x", delay_steps=1)
     b.connect(inner, "total", "x", delay_steps=3)
+    ahead = b.snn.Add([x, x.delayed(1)], name="ahead")
+    behind = b.snn.Add(ahead, name="behind")  # which alone uses it
+    b.connect(behind, "behind", "x", delay_steps=1)
+    b.connect(b.snn.Scale(behind, scale=-1, name="back"), "ahead", "x", delay_steps=2)
+    b.output("behind", b.snn.LeakyIntegrator(behind))
     each = np.array([0, 1, 2], np.int32)
     b.output("y", b.snn.IF(b.snn.Delay(inner, delay_steps=each, name="each")))
     b.output("sum", b.snn.SumPotential(total))
     model = b.build()
-    for name in ("total", "twice", "inner", "half"):
+    for name in ("total", "twice", "inner", "half", "ahead", "behind", "back"):
         declared = ValueType(DType.FLOAT32, (3,), Timing.PER_STEP)
         model.graph.nodes[name].output_types = (declared,)
     return model, dyadic(RNG, 3, 7, 3)
