@@ -65,16 +65,16 @@ BARS: Final = {DIGITS: 95.0, RECURRENT: 90.0, YINYANG: 95.0, SPOKEN: 90.0}
 
 GRIDS: Final[dict[str, dict[str, tuple[Any, ...]]]] = {
     DIGITS: {"learning_rate": (1e-3, 2e-3, 4e-3, 8e-3), "schedule": ("constant", "cosine")},
-    RECURRENT: {"learning_rate": (1e-3, 2e-3, 4e-3, 8e-3), "schedule": ("constant", "cosine")},
-    YINYANG: {"learning_rate": (1e-3, 2e-3, 4e-3), "schedule": ("constant", "cosine")},
+    RECURRENT: {"learning_rate": (1e-3, 2e-3, 4e-3), "schedule": ("constant", "cosine")},
+    YINYANG: {"learning_rate": (2e-3, 4e-3), "schedule": ("constant", "cosine")},
     SPOKEN: {"learning_rate": (5e-4, 1e-3, 2e-3), "schedule": ("cosine",)},
 }
 """Settings that ``--choose`` tries."""
 
 CHOSEN: Final[dict[str, dict[str, Any]]] = {
     DIGITS: {"learning_rate": 8e-3, "schedule": "cosine"},
-    RECURRENT: {"learning_rate": 2e-3, "schedule": "constant"},
-    YINYANG: {"learning_rate": 2e-3, "schedule": "cosine"},
+    RECURRENT: {"learning_rate": 4e-3, "schedule": "cosine"},
+    YINYANG: {"learning_rate": 4e-3, "schedule": "cosine"},
     SPOKEN: {"learning_rate": 2e-3, "schedule": "cosine"},
 }
 """The best of those."""

@@ -129,8 +129,7 @@ def train(
                 "examples of the trained network",
             )
         )
-    for finding in report.findings:
-        warnings.warn(str(finding), SnnirWarning, stacklevel=2)
+    _say(report.findings)
     identity = {
         "model": digest(model),
         "data": samples.digest(),
@@ -230,6 +229,7 @@ def _run(
         report.history = start.history
         report.resumed_from = start.epochs
         best = start.best
+    first = session.parameters()
     leader = max(report.history, key=lambda each: each.merit, default=None)
     for number in range(len(report.history), settings.epochs):
         if _is_over(report.history, leader, settings):
@@ -250,12 +250,15 @@ def _run(
             checked.accuracy if checked else None,
             time.monotonic() - began,
         )
-        _require_finite(session.parameters(), epoch)
+        parameters = session.parameters()
+        _require_finite(parameters, epoch)
+        if not report.history:
+            report.findings += _say(_unchanged(first, parameters))
         report.history.append(epoch)
         if leader is None or epoch.merit > leader.merit:
             leader = epoch
             if held_out is not None:
-                best = dict(session.parameters())
+                best = dict(parameters)
         if folder is not None:
             checkpoint.write(
                 folder,
@@ -299,6 +302,23 @@ def _is_over(history: list[Epoch], leader: Epoch | None, settings: TrainSettings
     if settings.patience is None or leader is None:
         return False
     return len(history) - leader.epoch >= settings.patience
+
+
+def _say(findings: list[Diagnostic]) -> list[Diagnostic]:
+    """Warn of findings."""
+    for finding in findings:
+        warnings.warn(str(finding), SnnirWarning, stacklevel=3)
+    return findings
+
+
+def _unchanged(before: Parameters, after: Parameters) -> list[Diagnostic]:
+    """Nodes of which no trained value is another."""
+    same = {key: np.array_equal(values, after[key]) for key, values in before.items()}
+    return [
+        Diagnostic("train.unchanged", f"node '{name}'", "the weights before it", "other weights")
+        for name in dict.fromkeys(node for node, _ in same)
+        if all(equal for (node, _), equal in same.items() if node == name)
+    ]
 
 
 def _require_finite(parameters: Parameters, epoch: Epoch) -> None:

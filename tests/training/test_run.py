@@ -242,6 +242,16 @@ def test_weights_that_are_no_numbers_end_the_run(toy: Toy, tmp_path: Path) -> No
     assert [p.name for p in tmp_path.iterdir()] == ["epoch_0001.npz"]
 
 
+def test_weights_that_do_not_change_are_said(toy: Toy, tmp_path: Path) -> None:
+    toy(learns=False)
+    options: dict[str, Any] = {"checkpoints": tmp_path, "resume": True}
+    with pytest.warns(SnnirWarning, match=r"train\.unchanged.*'w'"):
+        _, report = train(network(), *samples(), epochs=2, **options)
+    assert [finding.code for finding in report.findings] == ["train.unchanged"]
+    toy(learns=True)
+    assert train(network(), *samples(), epochs=2)[1].findings == []
+
+
 def test_stored_examples_are_left_out_with_a_warning(toy: Toy) -> None:
     toy()
     model = network()
