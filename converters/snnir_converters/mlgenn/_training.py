@@ -76,9 +76,9 @@ class MlGennTrainer:
             raise CapabilityError(findings)
         folder = Path(tempfile.mkdtemp(prefix="snnir-mlgenn-"))
         try:
-            with warnings.catch_warnings(), contextlib.ExitStack() as stack:
-                warnings.simplefilter("ignore")
-                session = _open(description, settings, samples, validation, folder, stack)
+            with contextlib.ExitStack() as stack:
+                with _quiet():
+                    session = _open(description, settings, samples, validation, folder, stack)
                 yield session
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -110,10 +110,19 @@ def _open(
 
 
 @contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """What mlGeNN warns its own developers of is not shown."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
 def _explained(what: str) -> Iterator[None]:
     """What GeNN says, as an error of this library."""
     try:
-        yield
+        with _quiet():
+            yield
     except (RuntimeError, NotImplementedError, OSError, ValueError) as error:
         reason = f"{type(error).__name__}: {str(error)[:400]}"
         raise RunError(

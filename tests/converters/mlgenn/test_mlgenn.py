@@ -223,6 +223,13 @@ def test_regularisation_changes_how_often_neurons_spike() -> None:
     assert found["reg_lambda_lower"] > 1.2 * before
 
 
+def test_neurons_that_never_spike_are_said_to_learn_nothing() -> None:
+    model = nets.feed_forward(threshold=1000.0)
+    with pytest.warns(snnir.SnnirWarning, match=r"train\.unchanged"):
+        _, report = train(model, *nets.spikes(model), epochs=1)
+    assert {finding.where for finding in report.findings} == {"node 'into'", "node 'out'"}
+
+
 @pytest.mark.slow
 def test_biases_of_the_readout_stay_on_request() -> None:
     model = nets.adaptive()
