@@ -146,12 +146,12 @@ def main() -> None:
             for_training,
             method="eventprop",
             epochs=options.epochs,
-            learning_rate=1e-3,
+            learning_rate=2e-3,
             schedule="cosine",
             reg_lambda_upper=1e-9,
             reg_lambda_lower=1e-9,
             reg_nu_upper=8.0,
-            watch=Watch(epoch=print),
+            watch=Watch(epoch=lambda history: print(history[-1])),
         )
     print(f"Trained in {time.monotonic() - started:.0f} s.")
 

@@ -330,6 +330,10 @@ CODES: Final[dict[str, CodeInfo]] = {
     "train.diverged": CodeInfo(
         "the weights are no longer numbers", "Lower the learning rate or the regularisation."
     ),
+    "train.unchanged": _warning(
+        "an epoch changed none of the weights of a node",
+        "Begin with larger weights: what lies behind neurons that never spike learns nothing.",
+    ),
     "train.failed": CodeInfo(
         "the training tool failed", "See the message; `snnir plugins` lists what is installed."
     ),

@@ -40,6 +40,7 @@ class Exit(enum.IntEnum):
     MISSING_DEPENDENCY = 4
     INTERRUPTED = 130
     BROKEN_PIPE = 141
+    TERMINATED = 143
 
     @staticmethod
     def of(error: SnnirError) -> Exit:
@@ -266,20 +267,28 @@ class Progress:
     """A line on stderr that says how far the work is; only on a terminal."""
 
     def __init__(self, args: argparse.Namespace, what: str, total: int) -> None:
-        self._text = f"{what} {{}} of {total}"
+        self._what, self._total = what, total
         self._active = not args.quiet and sys.stderr.isatty()
 
-    def update(self, done: int) -> None:
-        """Say how much is done."""
+    def update(self, done: int, total: int | None = None) -> None:
+        """Say how much is done, from now on of another total if one is given."""
+        if total is not None and total != self._total:
+            self.clear()
+            self._total = total
         if self._active:
-            print("\r" + self._text.format(done), end="", file=sys.stderr, flush=True)
+            text = f"\r{self._what} {done} of {self._total}"
+            print(text, end="", file=sys.stderr, flush=True)
+
+    def clear(self) -> None:
+        """Make room for other lines."""
+        if self._active:
+            print("\r\033[K", end="", file=sys.stderr, flush=True)
 
     def __enter__(self) -> Progress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._active:
-            print("\r\033[K", end="", file=sys.stderr, flush=True)
+        self.clear()
 
 
 # Models --------------------------------------------------------------------------------------

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
+import signal
 import sys
+import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import Final, TextIO
 
@@ -58,7 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         try:
-            code = _run(arguments)
+            with _ended_in_order():
+                code = _run(arguments)
         except SystemExit as stop:  # argparse: --help, --version, wrong usage
             code = stop.code if isinstance(stop.code, int) else Exit.USAGE
         if sys.stdout is not None:  # None in a process that began with it closed
@@ -68,6 +72,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         common.err("interrupted")
         return int(Exit.INTERRUPTED)
+    except _Terminated:
+        common.err("terminated")
+        return int(Exit.TERMINATED)
     except BrokenPipeError:
         _give_up_stdout()
         return int(Exit.BROKEN_PIPE)
@@ -76,6 +83,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         for finding in error.diagnostics:
             common.err(common.format_diagnostic(finding))
         return int(Exit.BAD_FILE)
+
+
+class _Terminated(BaseException):
+    """SIGTERM came."""
+
+
+@contextlib.contextmanager
+def _ended_in_order() -> Iterator[None]:
+    """SIGTERM ends the block like an error: temporary files go, and nothing is half written."""
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    ):
+        yield
+        return
+
+    def end(number: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough
+        raise _Terminated
+
+    signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _run(arguments: list[str]) -> int:

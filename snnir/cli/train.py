@@ -12,7 +12,9 @@ they came about. What cannot be trained is refused before anything is compiled.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from snnir.cli.common import (
@@ -28,6 +30,7 @@ from snnir.cli.common import (
     save_model,
 )
 from snnir.cli.data import LABELS, open_samples
+from snnir.errors import FileError
 from snnir.files import require_writable
 from snnir.ir.model import Model
 from snnir.training.report import Epoch
@@ -99,7 +102,7 @@ def _strength(text: str) -> float | dict[str, float]:
 
 def run(args: argparse.Namespace) -> int:
     """Train a model."""
-    from snnir.training.report import figure_class, write_log, write_plot
+    from snnir.training.report import plot_format
     from snnir.training.run import Watch, train
 
     require_one_stdin(args.model, args.data)
@@ -115,21 +118,21 @@ def run(args: argparse.Namespace) -> int:
         if name not in (None, "-"):
             require_writable(name)
     if args.plot:
-        figure_class()
+        plot_format(args.plot)
     settings = TrainSettings(
         **{entry.name: getattr(args, entry.name) for entry in dataclasses.fields(TrainSettings)}
     )
     model = load_model(args.model)
     data, labels = _read(args.data, model)
     validation = None if args.validation_data is None else _read(args.validation_data, model)
-    history: list[Epoch] = []
 
-    def after(epoch: Epoch) -> None:
-        history.append(epoch)
-        note(args, str(epoch))
+    def after(history: Sequence[Epoch]) -> None:
+        progress.clear()
+        note(args, str(history[-1]))
+        with contextlib.suppress(FileError):  # said at the end, when the model is safe
+            _write_history(args, history)
 
     with Progress(args, "sample", len(labels)) as progress:
-        watch = Watch(lambda done, total: progress.update(done), after)
         trained, report = train(
             model,
             data,
@@ -138,13 +141,10 @@ def run(args: argparse.Namespace) -> int:
             validation=validation,
             checkpoints=args.checkpoints,
             resume=args.resume,
-            watch=watch,
+            watch=Watch(progress.update, after),
         )
     save_model(trained, args.output)
-    if args.log:
-        write_log(report.history, args.log)
-    if args.plot:
-        write_plot(report.history, args.plot)
+    _write_history(args, report.history)
     if args.json:
         out_json(report.to_json())
         return Exit.OK
@@ -154,6 +154,16 @@ def run(args: argparse.Namespace) -> int:
         note(args, "stopped early: no better epoch came")
     note(args, f"the weights are those after epoch {report.returned}")
     return Exit.OK
+
+
+def _write_history(args: argparse.Namespace, history: Sequence[Epoch]) -> None:
+    """The log and the plot, as far as they are asked for."""
+    from snnir.training.report import write_log, write_plot
+
+    if args.log:
+        write_log(history, args.log)
+    if args.plot:
+        write_plot(history, args.plot)
 
 
 def _read(name: str, model: Model) -> tuple[Any, Any]:

@@ -31,6 +31,9 @@ FOLDER: Final = "folder"
 MAX_POINTS: Final = 1_000_000
 
 _PLACEHOLDER: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_OUTPUTS: Final = ("-o", "--output", "--checkpoints", "--log", "--plot")
+"""Options of commands that name what they write."""
+
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _KEYS: Final = ("steps", "grid", "random", "draws", "seed", "report")
 _STEP_KEYS: Final = ("command", "arguments", "name")
@@ -291,7 +294,7 @@ def _output_findings(arguments: list[str], place: str, wrong: Any) -> Iterator[D
     """What points write has to be their own."""
     for number, argument in enumerate(arguments):
         option, _, name = argument.partition("=")
-        if option not in ("-o", "--output"):
+        if option not in _OUTPUTS:
             continue
         if not name:
             name = arguments[number + 1] if number + 1 < len(arguments) else ""

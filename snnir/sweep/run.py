@@ -10,8 +10,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -27,7 +28,12 @@ FINISHED: Final = "finished"
 FAILED: Final = "failed"
 INTERRUPTED: Final = "interrupted"
 
-_BY_HAND: Final = (int(Exit.INTERRUPTED), -signal.SIGINT, -signal.SIGTERM)
+_BY_HAND: Final = (
+    int(Exit.INTERRUPTED),
+    int(Exit.TERMINATED),
+    -signal.SIGINT,
+    -signal.SIGTERM,
+)
 """What a command returns that someone has stopped."""
 
 
@@ -168,6 +174,7 @@ def _computed(
     points: Mapping[str, Point], scheduler: str | None, workers: int | None
 ) -> Iterator[tuple[str, Result]]:
     distributed = _distributed()
+    COMMANDS.allow(points)
     with contextlib.ExitStack() as stack:
         client = stack.enter_context(_client(distributed, scheduler, workers, len(points)))
         directory = os.getcwd()
@@ -188,6 +195,7 @@ def _computed(
                 yield point.key, result
         except BaseException:
             client.cancel(list(futures), force=True)
+            COMMANDS.stop(points)
             raise
 
 
@@ -243,6 +251,50 @@ def _client(
 # On a worker -----------------------------------------------------------------------------------
 
 
+class Commands:
+    """The commands that run in this process, by point, so that they can be stopped with it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._stopped: set[str] = set()
+
+    def allow(self, points: Iterable[str]) -> None:
+        """Let points run that were stopped before."""
+        with self._lock:
+            self._stopped.difference_update(points)
+
+    def stop(self, points: Iterable[str]) -> None:
+        """End the commands of points, and begin none of theirs any more."""
+        with self._lock:
+            self._stopped.update(points)
+            for point in self._stopped & self._running.keys():
+                self._running[point].terminate()
+
+    def run(self, point: str, command: Sequence[str], directory: str) -> tuple[int, bytes, bytes]:
+        """Run a command; returns its exit code and what it printed."""
+        with self._lock:
+            if point in self._stopped:
+                return -signal.SIGTERM, b"", b""
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=directory,
+            )
+            self._running[point] = process
+        try:
+            stdout, stderr = process.communicate()
+        finally:
+            with self._lock:
+                del self._running[point]
+        return process.returncode, stdout, stderr
+
+
+COMMANDS: Final = Commands()
+
+
 def run_point(point: Point, directory: str) -> Result:
     """Run the commands of a point one after the other, up to one that fails, and keep the result.
 
@@ -261,25 +313,21 @@ def run_point(point: Point, directory: str) -> Result:
     results: dict[str, Any] = {}
     os.makedirs(point.folder, exist_ok=True)
     for name, command in point.commands:
-        process = subprocess.run(
-            [sys.executable, "-m", "snnir", *command, "--json"],
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            cwd=directory,
-            check=False,
+        code, stdout, stderr = COMMANDS.run(
+            point.key, [sys.executable, "-m", "snnir", *command, "--json"], directory
         )
-        if process.returncode in _BY_HAND:
+        if code in _BY_HAND:
             return {"state": INTERRUPTED, **_described(point)}
-        said = process.stdout.decode("utf-8", "replace")
+        said = stdout.decode("utf-8", "replace")
         try:
             found = json.loads(said) if said.strip() else {}
         except (ValueError, RecursionError):
             found = {"output": said[-_SAID:]}
-        if process.returncode != 0:
+        if code != 0:
             error = found.get("diagnostics") if isinstance(found, dict) else None
             if not error:
-                text = process.stderr.decode("utf-8", "replace").strip() or said
-                error = [{"message": text[-_SAID:], "exit_code": process.returncode}]
+                text = stderr.decode("utf-8", "replace").strip() or said
+                error = [{"message": text[-_SAID:], "exit_code": code}]
             result = _failed(point, results, name, error, time.perf_counter() - start)
             break
         results[name] = found

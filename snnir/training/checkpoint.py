@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,8 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from snnir import files
-from snnir.data.arrays import npz_writer
+from snnir.data import arrays
 from snnir.errors import Diagnostic, FileError, FormatError
+from snnir.training.report import Epoch
 
 Array = npt.NDArray[Any]
 
@@ -40,7 +40,7 @@ class Checkpoint:
 
     epochs: int
     identity: Mapping[str, str]
-    history: list[dict[str, Any]]
+    history: list[Epoch]
     state: Mapping[str, Array]
     best: Mapping[tuple[str, str], Array] = field(default_factory=dict)
 
@@ -54,24 +54,49 @@ def write(folder: Path, checkpoint: Checkpoint, *, keep: int = 2) -> Path:
     meta = {
         "epochs": checkpoint.epochs,
         "identity": dict(checkpoint.identity),
-        "history": checkpoint.history,
+        "history": [asdict(epoch) for epoch in checkpoint.history],
         "best": [list(key) for key in checkpoint.best],
     }
-    arrays = {f"state/{name}": array for name, array in checkpoint.state.items()}
-    arrays |= {f"best/{i}": array for i, array in enumerate(checkpoint.best.values())}
-    arrays["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+    members = {f"state/{name}": array for name, array in checkpoint.state.items()}
+    members |= {f"best/{i}": array for i, array in enumerate(checkpoint.best.values())}
+    members["meta"] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
 
-    path = folder / f"epoch_{checkpoint.epochs:04}.npz"
+    path = folder / _name(checkpoint.epochs)
+    files.write_atomically(path, arrays.npz_writer(members))
+    for old in _numbered(folder)[:-keep]:
+        old.unlink(missing_ok=True)
+    return path
+
+
+def prepare(folder: Path, *, resume: bool) -> None:
+    """Make the folder, and find out whether a run can keep its checkpoints there.
+
+    Raises:
+        FileError: If it cannot be written.
+        FormatError: If there are checkpoints that the run does not go on from.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FileError(
             Diagnostic("file.unwritable", f"folder '{folder}'", files.reason(error), "a folder")
         ) from error
-    files.write_atomically(path, npz_writer(arrays))
-    for old in _numbered(folder)[:-keep]:
-        old.unlink(missing_ok=True)
-    return path
+    files.require_writable(folder / _name(1))
+    numbered = _numbered(folder)
+    if numbered and not resume:
+        raise FormatError(
+            Diagnostic(
+                "train.checkpoint",
+                f"folder '{folder}'",
+                f"'{numbered[-1].name}' of an earlier run",
+                "no checkpoints, for a run that begins anew",
+                "Resume, remove them or name another folder.",
+            )
+        )
+
+
+def _name(epochs: int) -> str:
+    return f"epoch_{epochs:04}.npz"
 
 
 def _numbered(folder: Path) -> list[Path]:
@@ -95,34 +120,23 @@ def read_latest(folder: Path, identity: Mapping[str, str]) -> Checkpoint | None:
         return None
     path = numbered[-1]
     where = f"checkpoint '{path}'"
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-        meta = json.loads(arrays.pop("meta").tobytes())
-        found = Checkpoint(
-            int(meta["epochs"]),
-            {str(key): str(value) for key, value in meta["identity"].items()},
-            list(meta["history"]),
-            {n.removeprefix("state/"): a for n, a in arrays.items() if n.startswith("state/")},
-            {
-                (str(node), str(name)): arrays[f"best/{i}"]
-                for i, (node, name) in enumerate(meta["best"])
-            },
-        )
-    except OSError as error:
-        raise FileError(
-            Diagnostic("file.unreadable", where, files.reason(error), "a readable file")
-        ) from error
-    except (ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile, EOFError) as error:
-        raise FormatError(
-            Diagnostic(
-                "train.checkpoint",
-                where,
-                f"{type(error).__name__}: {error}",
-                "a whole checkpoint",
-                "Remove the file to go on from the one before.",
-            )
-        ) from error
+    with arrays.open_file(path, where) as file:
+        try:
+            archive = arrays.Archive(file, where)
+            found = _parsed({name: archive.array(name) for name in archive.members})
+        except (FileError, ValueError, KeyError, TypeError, AttributeError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            if isinstance(error, FileError):
+                reason = error.diagnostics[0].found
+            raise FormatError(
+                Diagnostic(
+                    "train.checkpoint",
+                    where,
+                    reason,
+                    "a whole checkpoint",
+                    "Remove the file to go on from the one before.",
+                )
+            ) from error
     names = sorted({*identity, *found.identity})
     different = [
         Diagnostic(
@@ -137,3 +151,17 @@ def read_latest(folder: Path, identity: Mapping[str, str]) -> Checkpoint | None:
     if different:
         raise FormatError(different)
     return found
+
+
+def _parsed(members: dict[str, Array]) -> Checkpoint:
+    meta = json.loads(members.pop("meta").tobytes())
+    return Checkpoint(
+        int(meta["epochs"]),
+        {str(key): str(value) for key, value in meta["identity"].items()},
+        [Epoch(**entry) for entry in meta["history"]],
+        {n.removeprefix("state/"): a for n, a in members.items() if n.startswith("state/")},
+        {
+            (str(node), str(name)): members[f"best/{i}"]
+            for i, (node, name) in enumerate(meta["best"])
+        },
+    )

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from snnir import files
-from snnir.errors import Diagnostic, MissingDependency
+from snnir.errors import Diagnostic, FileError, MissingDependency
 
 
 @dataclass(frozen=True)
@@ -135,23 +135,47 @@ def figure_class() -> Any:
     return Figure
 
 
+def plot_format(path: str | os.PathLike[str]) -> str:
+    """The format of a plot, which the ending of its name says; PNG without one.
+
+    Raises:
+        MissingDependency: If matplotlib is not installed.
+        FileError: If matplotlib does not write it.
+    """
+    kind = Path(path).suffix.lstrip(".").lower() or "png"
+    known = figure_class()().canvas.get_supported_filetypes()
+    if kind not in known:
+        allowed = ", ".join(f".{name}" for name in sorted(known))
+        raise FileError(Diagnostic("file.unwritable", f"plot '{path}'", f"'.{kind}'", allowed))
+    return kind
+
+
 def write_plot(history: Sequence[Epoch], path: str | os.PathLike[str]) -> None:
-    """Plot loss and accuracy over epochs; the ending of the name says in which format.
+    """Plot loss and, where there are classes, accuracy over epochs; see :func:`plot_format`.
 
     Raises:
         MissingDependency: If matplotlib is not installed.
         FileError: If it cannot be written.
     """
-    figure = figure_class()(figsize=(8, 4), layout="constrained")
-    losses, accuracies = figure.subplots(1, 2)
+    kind = plot_format(path)
+    scales = {"loss": 1, "accuracy": 100}
+    curves = {
+        name: {
+            label: [None if (value := getattr(e, key)) is None else scale * value for e in history]
+            for label, key in (("training", name), ("validation", f"validation_{name}"))
+            if any(getattr(epoch, key) is not None for epoch in history)
+        }
+        for name, scale in scales.items()
+    }
+    drawn = {name: lines for name, lines in curves.items() if lines}
+    figure = figure_class()(figsize=(4 * max(len(drawn), 1), 4), layout="constrained")
     number = [epoch.epoch for epoch in history]
-    for axes, name in ((losses, "loss"), (accuracies, "accuracy")):
-        for prefix, label in (("", "training"), ("validation_", "validation")):
-            values = [getattr(epoch, prefix + name) for epoch in history]
-            if any(value is not None for value in values):
-                axes.plot(number, values, label=label)
+    for place, (name, lines) in enumerate(drawn.items(), 1):
+        axes = figure.add_subplot(1, len(drawn), place)
+        for label, values in lines.items():
+            axes.plot(number, values, ".-", label=label)
         axes.set_xlabel("epoch")
-        axes.set_ylabel(name)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set_ylabel("accuracy in %" if name == "accuracy" else name)
         axes.legend()
-    kind = Path(path).suffix.lstrip(".").lower() or "png"
     files.write_atomically(path, lambda file: figure.savefig(file, format=kind))

@@ -8,7 +8,7 @@ import json
 import os
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from snnir.data import SpikeData, from_dense
 from snnir.errors import (
     CapabilityError,
     Diagnostic,
+    FormatError,
     RunError,
     SnnirWarning,
     raise_errors,
@@ -48,11 +49,11 @@ class Watch:
 
     Attributes:
         batch: Number of samples done in this epoch, and of all.
-        epoch: Results of an epoch, after its checkpoint is written.
+        epoch: Results of all epochs so far, after each epoch, when its checkpoint is written.
     """
 
     batch: Callable[[int, int], None] = lambda done, total: None
-    epoch: Callable[[Epoch], None] = lambda epoch: None
+    epoch: Callable[[Sequence[Epoch]], None] = lambda history: None
 
 
 def train(
@@ -128,16 +129,16 @@ def train(
                 "examples of the trained network",
             )
         )
-    for finding in report.findings:
-        warnings.warn(str(finding), SnnirWarning, stacklevel=2)
+    _say(report.findings)
     identity = {
         "model": digest(model),
         "data": samples.digest(),
         "validation": held_out.digest() if held_out else "none",
         "settings": _resumable(settings),
+        "augmentation": _named(augment),
     }
     folder = None if checkpoints is None else Path(checkpoints)
-    start = checkpoint.read_latest(folder, identity) if folder is not None and resume else None
+    start = _start(folder, identity, settings, resume)
     with trainer.open(model, settings, samples, held_out) as session:
         best = _run(
             session,
@@ -158,6 +159,7 @@ def train(
         "training.seed": str(settings.seed),
         "training.epochs": str(report.returned),
         "training.samples": str(len(samples)),
+        "training.augmentation": identity["augmentation"],
         "training.data.sha256": identity["data"],
         "training.model.digest": identity["model"],
         "training.versions": json.dumps(trainer.versions(), sort_keys=True),
@@ -171,6 +173,41 @@ def _resumable(settings: TrainSettings) -> str:
     if settings.schedule != "cosine":
         fields["epochs"] = 1
     return dataclasses.replace(settings, **fields).text()
+
+
+def _named(augment: Augment | None) -> str:
+    """What an augmentation is called, as far as can be told."""
+    if augment is None:
+        return "none"
+    return str(getattr(augment, "__qualname__", type(augment).__qualname__))
+
+
+def _start(
+    folder: Path | None, identity: Mapping[str, str], settings: TrainSettings, resume: bool
+) -> checkpoint.Checkpoint | None:
+    """What to go on from; the folder is ready for more.
+
+    Raises:
+        FormatError: If the checkpoints there are not those of this run.
+        FileError: If the folder cannot be read or written.
+        RunError: If there is no folder to resume from.
+    """
+    if folder is None:
+        if resume:
+            raise RunError(Diagnostic("train.setting", "resume", "no folder of checkpoints", "one"))
+        return None
+    checkpoint.prepare(folder, resume=resume)
+    start = checkpoint.read_latest(folder, identity) if resume else None
+    if start is not None and start.epochs > settings.epochs:
+        raise FormatError(
+            Diagnostic(
+                "train.checkpoint",
+                f"folder '{folder}'",
+                f"a run after {start.epochs} epochs",
+                f"at most {settings.epochs}: the setting 'epochs'",
+            )
+        )
+    return start
 
 
 def _run(
@@ -189,10 +226,10 @@ def _run(
     best: Parameters = {}
     if start is not None:
         session.restore(start.state)
-        report.history = [Epoch(**entry) for entry in start.history]
+        report.history = start.history
         report.resumed_from = start.epochs
         best = start.best
-    keeps = settings.keep_best and held_out is not None
+    first = session.parameters()
     leader = max(report.history, key=lambda each: each.merit, default=None)
     for number in range(len(report.history), settings.epochs):
         if _is_over(report.history, leader, settings):
@@ -213,26 +250,29 @@ def _run(
             checked.accuracy if checked else None,
             time.monotonic() - began,
         )
-        _require_finite(session.parameters(), epoch)
+        parameters = session.parameters()
+        _require_finite(parameters, epoch)
+        if not report.history:
+            report.findings += _say(_unchanged(first, parameters))
         report.history.append(epoch)
         if leader is None or epoch.merit > leader.merit:
             leader = epoch
-            if keeps:
-                best = dict(session.parameters())
+            if held_out is not None:
+                best = dict(parameters)
         if folder is not None:
             checkpoint.write(
                 folder,
                 checkpoint.Checkpoint(
                     number + 1,
                     identity,
-                    [dataclasses.asdict(each) for each in report.history],
+                    report.history,
                     session.state(),
-                    best if keeps else {},
+                    best,
                 ),
             )
-        watch.epoch(epoch)
+        watch.epoch(report.history)
     report.stopped_early = len(report.history) < settings.epochs
-    if keeps and best and leader is not None:
+    if settings.keep_best and best and leader is not None:
         report.returned = leader.epoch
         return best
     report.returned = len(report.history)
@@ -262,6 +302,23 @@ def _is_over(history: list[Epoch], leader: Epoch | None, settings: TrainSettings
     if settings.patience is None or leader is None:
         return False
     return len(history) - leader.epoch >= settings.patience
+
+
+def _say(findings: list[Diagnostic]) -> list[Diagnostic]:
+    """Warn of findings."""
+    for finding in findings:
+        warnings.warn(str(finding), SnnirWarning, stacklevel=3)
+    return findings
+
+
+def _unchanged(before: Parameters, after: Parameters) -> list[Diagnostic]:
+    """Nodes of which no trained value is another."""
+    same = {key: np.array_equal(values, after[key]) for key, values in before.items()}
+    return [
+        Diagnostic("train.unchanged", f"node '{name}'", "the weights before it", "other weights")
+        for name in dict.fromkeys(node for node, _ in same)
+        if all(equal for (node, _), equal in same.items() if node == name)
+    ]
 
 
 def _require_finite(parameters: Parameters, epoch: Epoch) -> None:

@@ -11,7 +11,10 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from typing import Any, Final
+
+import numpy as np
 
 from snnir.errors import Diagnostic
 
@@ -91,7 +94,7 @@ class TrainSettings:
     keep_best: bool = _setting(
         True, "with validation samples: return the weights of the best epoch instead of the last"
     )
-    backend: str = _setting("single_threaded_cpu", "backend of GeNN")
+    backend: str = _setting("single_threaded_cpu", "backend of GeNN, or auto")
     optimise_code: bool = _setting(True, "compile with optimisation")
     kernel_profiling: bool = _setting(False, "measure the time of each kernel")
     communicator: str | None = _setting(None, "several GPUs: mpi, under mpirun", choices=("mpi",))
@@ -166,7 +169,8 @@ class TrainSettings:
                 found = f"{value!r} with method '{self.method}'"
                 findings.append(_finding(entry.name, found, f"it with method '{methods[0]}' only"))
         try:
-            self.rate(0)
+            if isinstance(self.schedule, str):
+                _schedule(self.schedule, 1)
         except ValueError:
             findings.append(_finding("schedule", f"'{self.schedule}'", SCHEDULES))
         return findings
@@ -194,25 +198,41 @@ class TrainSettings:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return dict(value)
-    return list(value) if isinstance(value, tuple) else value
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, tuple):
+        return list(value)
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _finding(name: str, found: str, allowed: str) -> Diagnostic:
     return Diagnostic("train.setting", f"setting '{name}'", found, allowed)
 
 
+_KINDS: Final[Mapping[str, tuple[Any, str]]] = {
+    "str": (str, "a text"),
+    "bool": (bool, "true or false"),
+    "int": (Integral, "a whole number"),
+    "float": (Real, "a number"),
+    "tuple[str, ...]": ((tuple, list), "names of nodes"),
+}
+"""What a value of each type may be, and what to call it."""
+
+
 def _violated(value: Any, entry: dataclasses.Field[Any]) -> str:
     """What is allowed, if a value is not; otherwise empty."""
     rule = entry.metadata
-    if value is None or isinstance(value, (tuple, bool)):
+    kind, *others = str(entry.type).split(" | ")
+    if value is None and "None" in others:
         return ""
+    types, called = _KINDS[kind]
+    if not isinstance(value, types) or (isinstance(value, bool) and kind != "bool"):
+        return called
+    if kind == "tuple[str, ...]":
+        return "" if all(isinstance(name, str) for name in value) else called
     if rule["choices"]:
         return "" if value in rule["choices"] else ", ".join(rule["choices"])
-    if isinstance(value, str):
+    if kind not in ("int", "float"):
         return ""
-    if rule["whole"] and not isinstance(value, int):
-        return "a whole number"
     if not math.isfinite(value):
         return "a finite number"
     if rule["minimum"] is not None and value < rule["minimum"]:

@@ -104,6 +104,7 @@ class Trainer(Protocol):
 
         Raises:
             MissingDependency: If a package is not installed.
+            CapabilityError: If what is installed cannot do it.
             RunError: If it cannot be compiled or run.
         """
 

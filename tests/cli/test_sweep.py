@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ import pytest
 import snnir
 from snnir.errors import ConversionError, FileError, MissingDependency
 from snnir.sweep import read_sweep, run_sweep
-from snnir.sweep.run import points_of
+from snnir.sweep.run import COMMANDS, Commands, points_of
 from tests.cli.conftest import Run
 from tests.cli.helpers import digits, images
 
@@ -124,17 +126,49 @@ def test_an_interrupted_sweep_goes_on(folder: Path) -> None:
 def test_a_command_that_someone_stops_has_not_failed(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stopped(command: list[str], **_: Any) -> subprocess.CompletedProcess[bytes]:
-        return subprocess.CompletedProcess(command, 130, b"{}", b"interrupted")
+    def stopped(*_: Any) -> tuple[int, bytes, bytes]:
+        return 130, b"{}", b"interrupted"
 
     configure(**ONE_STEP)
     sweep = read_sweep("sweep.json")
     with monkeypatch.context() as patch:
-        patch.setattr(subprocess, "run", stopped)
+        patch.setattr(COMMANDS, "run", stopped)
         table = run_sweep(sweep, "out")
     assert [row["state"] for row in table.rows] == ["interrupted"]
     assert kept(folder) == {} and table.unfinished == 1
     assert run_sweep(sweep, "out").unfinished == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_sweep_that_is_stopped_stops_its_commands(folder: Path, number: signal.Signals) -> None:
+    """The command waits for a writer of a pipe, of which it would wait for ever."""
+    os.mkfifo("endless.npy")
+    configure(
+        steps=[{"command": "run", "arguments": ["net.snnir", "--input", "{x}", "--quiet"]}],
+        grid={"x": ["endless.npy"]},
+        report=[],
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", "snnir", "sweep", "sweep.json", "-o", "out"],
+        stderr=subprocess.PIPE,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    with open("endless.npy", "wb", buffering=0) as pipe:  # waits for the command
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 128 + number and b"Traceback" not in err
+        with pytest.raises(BrokenPipeError):  # nobody reads any more
+            pipe.write(b"x")
+    assert kept(folder) == {}
+
+
+def test_commands_of_a_stopped_point_do_not_begin(tmp_path: Path) -> None:
+    commands = Commands()
+    commands.stop(["one"])
+    command = [sys.executable, "-c", "print(1)"]
+    assert commands.run("one", command, str(tmp_path)) == (-signal.SIGTERM, b"", b"")
+    commands.allow(["one"])
+    assert commands.run("one", command, str(tmp_path)) == (0, b"1\n", b"")
 
 
 def test_points_that_fail_are_kept_with_their_error_and_retried(run: Run, folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import snnir
 from snnir.cli.common import Exit
 from snnir.data import from_dense
 from snnir.data import save as save_spikes
+from snnir.errors import Diagnostic, FileError
 from snnir.training import run as training_run
 from tests.cli.conftest import Run, Save
 from tests.training.toy import CLASSES, ToyTrainer, network, samples
@@ -76,6 +78,64 @@ def test_what_was_done_is_logged(run: Run) -> None:
     assert [float(row["loss"]) for row in rows] == [e["loss"] for e in report["history"]]
     run(*arguments, "-o", "out.snnir", "--log", "log.json")
     assert len(json.loads(Path("log.json").read_text("utf-8"))) == 3
+
+
+@pytest.mark.usefixtures("files")
+def test_what_was_done_until_an_interruption_is_logged(run: Run, toy: ToyTrainer) -> None:
+    common = ["train", "net.snnir", "--data", "train.npz", "--epochs", 4, "-o", "out.snnir"]
+    common += ["--log", "log.csv", "--checkpoints", "kept"]
+    toy.fails_in = 2
+    assert run(*common)[0] == Exit.INTERRUPTED
+    assert not Path("out.snnir").exists()
+    assert len(Path("log.csv").read_text("utf-8").splitlines()) == 3
+    toy.fails_in = None
+    assert run(*common, "--resume")[0] == Exit.OK
+    with open("log.csv", encoding="utf-8") as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == list("1234")
+
+
+@pytest.mark.usefixtures("files")
+def test_a_log_that_cannot_be_written_costs_nothing(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise FileError(Diagnostic("file.unwritable", "log", "no space left", "space"))
+
+    monkeypatch.setattr("snnir.training.report.write_log", full)
+    arguments = ["train", "net.snnir", "--data", "train.npz", "--log", "log.csv"]
+    code, _, err = run(*arguments, "--epochs", 2, "-o", "out.snnir")
+    assert code == Exit.BAD_FILE and err.count("file.unwritable") == 1
+    assert snnir.load("out.snnir").metadata["training.epochs"] == "2"
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("kind", ["png", "svg", "pdf"])
+def test_what_was_done_is_drawn(run: Run, kind: str) -> None:
+    pytest.importorskip("matplotlib", reason="needs matplotlib")
+    arguments = ["train", "net.snnir", "--data", "train.npz", "--validation-split", 0.2]
+    code, _, err = run(*arguments, "--epochs", 3, "-o", "out.snnir", "--plot", f"plot.{kind}")
+    assert code == Exit.OK, err
+    begins = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
+    assert Path(f"plot.{kind}").read_bytes().startswith(begins[kind])
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("name", ["plot.txt", "plot.csv", "none/plot.png"])
+def test_a_plot_that_cannot_be_drawn_is_said_first(run: Run, toy: ToyTrainer, name: str) -> None:
+    pytest.importorskip("matplotlib", reason="needs matplotlib")
+    arguments = ["train", "net.snnir", "--data", "train.npz", "-o", "out.snnir"]
+    code, _, err = run(*arguments, "--plot", name)
+    assert (code, toy.opened) == (Exit.BAD_FILE, 0)
+    assert "file.unwritable" in err
+
+
+@pytest.mark.usefixtures("files")
+def test_progress_of_training_and_validation(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    arguments = ["train", "net.snnir", "--data", "train.npz", "--validation-split", 0.2]
+    _, _, err = run(*arguments, "--epochs", 1, "-o", "out.snnir")
+    assert "sample 8 of 8" in err
+    assert "\033[Kepoch 1: loss" in err
 
 
 @pytest.mark.usefixtures("files")

@@ -117,6 +117,10 @@ def test_draws_are_spread_as_they_are_said_to_be() -> None:
         ({"steps": [STEP, STEP]}, "step 2, name"),
         ({"steps": [{**STEP, "arguments": "x"}]}, "step 1, arguments"),
         ({"steps": [{**STEP, "arguments": ["{model}", "{rate}", "-o", "out"]}]}, "step 1, output"),
+        (
+            {"steps": [{**STEP, "arguments": ["{model}", "{rate}", "--checkpoints=kept"]}]},
+            "step 1, output",
+        ),
         ({"steps": [{**STEP, "arguments": ["{model}{rate}", "--output=o"]}]}, "step 1, output"),
         ({"grid": {"model": [str(n) for n in range(1001)], "rate": list(range(1000))}}, "points"),
     ],

@@ -75,6 +75,13 @@ def _(folder: Path) -> None:
         train(network(), *samples(), epochs=1)
 
 
+@raises("train.unchanged", None)
+def _(folder: Path) -> Iterable[Diagnostic]:
+    with toy(ToyTrainer(learns=False)), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return train(network(), *samples(), epochs=1)[1].findings
+
+
 @raises("train.unsupported", CapabilityError)
 def _(folder: Path) -> None:
     model = nets.feed_forward()

@@ -12,9 +12,9 @@ import pytest
 
 import snnir
 from snnir.data import SpikeData, from_dense
-from snnir.errors import FormatError, RunError, SnnirError, SnnirWarning
+from snnir.errors import FileError, FormatError, RunError, SnnirError, SnnirWarning
 from snnir.ir.model import Model
-from snnir.training import Epoch, TrainSettings, Watch, train
+from snnir.training import Epoch, TrainSettings, Watch, checkpoint, train
 from tests.training.toy import CLASSES, SIZE, STEPS, ToyTrainer, network, samples
 
 Toy = Callable[..., ToyTrainer]
@@ -126,6 +126,78 @@ def test_a_checkpoint_of_another_run_is_refused(toy: Toy, tmp_path: Path) -> Non
     assert trainer.opened == 1
 
 
+def test_checkpoints_of_an_earlier_run_are_never_lost(toy: Toy, tmp_path: Path) -> None:
+    trainer = toy()
+    x, y = samples()
+    train(network(), x, y, epochs=3, checkpoints=tmp_path)
+    kept = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for options in ({"seed": 1}, {"epochs": 2, "resume": True}):
+        with pytest.raises(FormatError) as caught:
+            train(network(), x, y, checkpoints=tmp_path, **options)
+        assert codes(caught.value) == {"train.checkpoint"}
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == kept
+    assert trainer.opened == 1
+
+
+def test_checkpoints_need_a_folder_that_can_be_written(toy: Toy, tmp_path: Path) -> None:
+    trainer = toy()
+    (tmp_path / "file").write_text("precious")
+    for folder in (tmp_path / "file", tmp_path / "file/inside"):
+        with pytest.raises(FileError, match="unwritable"):
+            train(network(), *samples(), checkpoints=folder)
+    with pytest.raises(RunError, match="resume"):
+        train(network(), *samples(), resume=True)
+    assert trainer.opened == 0
+
+
+def test_a_full_disk_costs_only_the_epoch(
+    toy: Toy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy()
+    x, y = samples()
+    write, wanted = checkpoint.arrays.npz_writer, train(network(), x, y, epochs=4)[0]
+
+    def full(members: Any) -> Any:
+        def fill(file: Any) -> None:
+            write(members)(file)
+            if json.loads(members["meta"].tobytes())["epochs"] == 3:
+                raise OSError(28, "No space left on device")
+
+        return fill
+
+    monkeypatch.setattr(checkpoint.arrays, "npz_writer", full)
+    with pytest.raises(FileError, match="no space left"):
+        train(network(), x, y, epochs=4, checkpoints=tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["epoch_0001.npz", "epoch_0002.npz"]
+    monkeypatch.setattr(checkpoint.arrays, "npz_writer", write)
+    found, report = train(network(), x, y, epochs=4, checkpoints=tmp_path, resume=True)
+    assert report.resumed_from == 2
+    assert np.array_equal(weights(found), weights(wanted))
+
+
+def test_the_augmentation_is_part_of_the_run(toy: Toy, tmp_path: Path) -> None:
+    toy()
+
+    def moved(data: SpikeData, rng: np.random.Generator) -> SpikeData:
+        return data.shuffled(rng)
+
+    options: dict[str, Any] = {"epochs": 1, "checkpoints": tmp_path}
+    trained, _ = train(network(), *samples(), augment=moved, **options)
+    assert trained.metadata["training.augmentation"].endswith("moved")
+    with pytest.raises(FormatError, match="augmentation"):
+        train(network(), *samples(), resume=True, **options)
+
+
+def test_the_best_epoch_is_kept_whether_it_is_asked_for_or_not(toy: Toy, tmp_path: Path) -> None:
+    x, y = samples()
+    toy(losses=lambda epoch: epoch + 1.0)
+    options: dict[str, Any] = {"validation": (x, y), "checkpoints": tmp_path}
+    train(network(), x, y, epochs=2, keep_best=False, **options)
+    found, report = train(network(), x, y, epochs=3, resume=True, **options)
+    assert report.returned == 1
+    assert np.array_equal(weights(found), weights(train(network(), x, y, epochs=1)[0]))
+
+
 @pytest.mark.parametrize("cut", [0, 10, 400])
 def test_a_damaged_checkpoint_is_refused(toy: Toy, tmp_path: Path, cut: int) -> None:
     toy()
@@ -170,6 +242,16 @@ def test_weights_that_are_no_numbers_end_the_run(toy: Toy, tmp_path: Path) -> No
     assert [p.name for p in tmp_path.iterdir()] == ["epoch_0001.npz"]
 
 
+def test_weights_that_do_not_change_are_said(toy: Toy, tmp_path: Path) -> None:
+    toy(learns=False)
+    options: dict[str, Any] = {"checkpoints": tmp_path, "resume": True}
+    with pytest.warns(SnnirWarning, match=r"train\.unchanged.*'w'"):
+        _, report = train(network(), *samples(), epochs=2, **options)
+    assert [finding.code for finding in report.findings] == ["train.unchanged"]
+    toy(learns=True)
+    assert train(network(), *samples(), epochs=2)[1].findings == []
+
+
 def test_stored_examples_are_left_out_with_a_warning(toy: Toy) -> None:
     toy()
     model = network()
@@ -183,9 +265,12 @@ def test_stored_examples_are_left_out_with_a_warning(toy: Toy) -> None:
 def test_a_watch_sees_batches_and_epochs(toy: Toy) -> None:
     toy()
     seen: list[Any] = []
-    watch = Watch(lambda done, total: seen.append((done, total)), lambda epoch: seen.append(epoch))
-    train(network(), *samples(3), epochs=1, watch=watch)
-    assert seen[:3] == [(1, 3), (2, 3), (3, 3)] and isinstance(seen[3], Epoch)
+    watch = Watch(
+        lambda done, total: seen.append((done, total)),
+        lambda history: seen.append([epoch.epoch for epoch in history]),
+    )
+    train(network(), *samples(2), epochs=2, watch=watch)
+    assert seen == [(1, 2), (2, 2), [1], (1, 2), (2, 2), [1, 2]]
 
 
 # Data ------------------------------------------------------------------------------------------

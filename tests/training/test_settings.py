@@ -8,6 +8,7 @@ import math
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,6 +28,16 @@ def test_defaults_are_allowed() -> None:
     [
         {"epochs": 0},
         {"epochs": 2.5},
+        {"epochs": "3"},
+        {"epochs": None},
+        {"epochs": True},
+        {"learning_rate": "fast"},
+        {"learning_rate": None},
+        {"schedule": 3},
+        {"shuffle": "no"},
+        {"learn_delays": "into"},
+        {"backend": None},
+        {"reg_lambda_upper": {"hidden": "much"}},
         {"batch_size": -1},
         {"learning_rate": 0.0},
         {"learning_rate": math.nan},
@@ -66,6 +77,21 @@ def test_only_what_differs_is_kept() -> None:
         "method": "eventprop",
         "epochs": 3,
         "learn_delays": ["a"],
+    }
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    settings = TrainSettings(
+        epochs=np.int64(3),  # type: ignore[arg-type]
+        learning_rate=np.float32(0.5),  # type: ignore[arg-type]
+        reg_lambda_upper={"hidden": np.float64(0.25)},
+    )
+    assert settings.check() == []
+    assert json.loads(settings.text()) == {
+        "method": "eventprop",
+        "epochs": 3,
+        "learning_rate": 0.5,
+        "reg_lambda_upper": {"hidden": 0.25},
     }
 
 

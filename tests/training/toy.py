@@ -46,6 +46,7 @@ class ToySession:
 
     losses: Callable[[int], float]
     fails_in: int | None
+    learns: bool = True
     memory: np.ndarray[Any, Any] = field(default_factory=lambda: np.zeros(8, np.uint8))
     epochs: int = 0
 
@@ -71,7 +72,9 @@ class ToySession:
     def parameters(self) -> Parameters:
         """Numbers of the memory."""
         weight = np.resize(self.memory, (SIZE, CLASSES)).astype(np.float32)
-        if self.losses(self.epochs - 1) > 1e6:
+        if not self.learns:
+            weight[:] = 0
+        if self.epochs and self.losses(self.epochs - 1) > 1e6:
             weight[0, 0] = np.nan
         return {("w", "weight"): weight}
 
@@ -96,12 +99,15 @@ class ToyTrainer:
         losses: Loss of each epoch.
         fails_in: Epoch in which it is interrupted.
         opened: Number of sessions that were opened.
+        method: Its learning rule.
+        learns: Whether weights change at all.
     """
 
     losses: Callable[[int], float] = lambda epoch: 1 / (epoch + 1)
     fails_in: int | None = None
     opened: int = 0
     method: str = "eventprop"
+    learns: bool = True
 
     def check(self, model: Model, settings: TrainSettings) -> list[Diagnostic]:
         """Nothing is wrong."""
@@ -122,4 +128,4 @@ class ToyTrainer:
     ) -> Iterator[Session]:
         """A session."""
         self.opened += 1
-        yield ToySession(self.losses, self.fails_in)
+        yield ToySession(self.losses, self.fails_in, self.learns)

@@ -199,7 +199,7 @@ class _Checker:
         for population in description.populations.values():
             self._check_eventprop_neurons(population)
         for each in description.connections.values():
-            if each.tau is None:
+            if each.tau is None and each.node:
                 self._refuse(
                     each.target,
                     f"weights of '{each.node}' without a synapse",

@@ -154,7 +154,7 @@ def build_quietly(genn_model: Any, folder: Path) -> None:
     """
     log = folder / "build.log"
     try:
-        with _standard_output_in(log):
+        with _standard_output_in(log), _temporary_files_in(folder):
             genn_model.build(path_to_model=f"{folder}{os.sep}")
     except (subprocess.CalledProcessError, FileNotFoundError) as error:
         lines = log.read_text("utf-8", "replace").strip().splitlines()
@@ -162,6 +162,20 @@ def build_quietly(genn_model: Any, folder: Path) -> None:
         raise RunError(
             Diagnostic("train.failed", "GeNN, compiling", said[-600:], "g++ and make")
         ) from error
+
+
+@contextlib.contextmanager
+def _temporary_files_in(folder: Path) -> Iterator[None]:
+    """Let a compiler that is called put its temporary files there: one that ends leaves them."""
+    before = os.environ.get("TMPDIR")
+    os.environ["TMPDIR"] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["TMPDIR"]
+        else:
+            os.environ["TMPDIR"] = before
 
 
 @contextlib.contextmanager

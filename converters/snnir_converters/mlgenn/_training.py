@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib.metadata
 import math
 import shutil
@@ -17,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from snnir.data import SpikeData
-from snnir.errors import Diagnostic, RunError
+from snnir.errors import CapabilityError, Diagnostic, MissingDependency, RunError
 from snnir.ir.model import Model
 from snnir.training.data import Samples
 from snnir.training.settings import EPROP, EVENTPROP, TrainSettings
@@ -60,16 +61,24 @@ class MlGennTrainer:
     def open(
         self, model: Model, settings: TrainSettings, samples: Samples, validation: Samples | None
     ) -> Iterator[Session]:
-        """Compile a network in a folder of its own, which is removed at the end."""
-        require_mlgenn()
-        description, _ = _feasible.prepare(model, settings)
+        """Compile a network in a folder of its own, which is removed at the end.
+
+        Raises:
+            MissingDependency: If a package is not installed.
+            CapabilityError: If this PyGeNN does not have the backend, or :meth:`check` finds an
+                error.
+            RunError: If the network cannot be compiled.
+        """
+        backend = require_mlgenn().choose(settings.backend)
+        settings = dataclasses.replace(settings, backend=backend)
+        description, findings = _feasible.prepare(model, settings)
         if description is None:
-            raise RunError(Diagnostic("train.unsupported", "model", "findings", "none"))
+            raise CapabilityError(findings)
         folder = Path(tempfile.mkdtemp(prefix="snnir-mlgenn-"))
         try:
-            with warnings.catch_warnings(), contextlib.ExitStack() as stack:
-                warnings.simplefilter("ignore")
-                session = _open(description, settings, samples, validation, folder, stack)
+            with contextlib.ExitStack() as stack:
+                with _quiet():
+                    session = _open(description, settings, samples, validation, folder, stack)
                 yield session
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -101,10 +110,19 @@ def _open(
 
 
 @contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """What mlGeNN warns its own developers of is not shown."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@contextlib.contextmanager
 def _explained(what: str) -> Iterator[None]:
     """What GeNN says, as an error of this library."""
     try:
-        yield
+        with _quiet():
+            yield
     except (RuntimeError, NotImplementedError, OSError, ValueError) as error:
         reason = f"{type(error).__name__}: {str(error)[:400]}"
         raise RunError(
@@ -163,7 +181,18 @@ def _communicator(settings: TrainSettings) -> Any:
         return None
     from ml_genn.communicators import MPI
 
-    return MPI()
+    try:
+        return MPI()
+    except ImportError as error:
+        raise MissingDependency(
+            Diagnostic(
+                "plugin.missing-dependency",
+                "setting 'communicator'",
+                str(error),
+                "mpi4py",
+                "pip install mpi4py",
+            )
+        ) from error
 
 
 def _strengths(given: float | Mapping[str, float], description: Description, live: Live) -> Any:

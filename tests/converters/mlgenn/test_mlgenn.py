@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,8 @@ from snnir.errors import CapabilityError, FormatError, UnsupportedFeature
 from snnir.ir.model import Model
 from snnir.runtime.backend import find_backend
 from snnir.training import train
-from snnir_converters.mlgenn import read_mlgenn, to_network
+from snnir_converters.genn._install import require_pygenn
+from snnir_converters.mlgenn import _training, read_mlgenn, to_network
 from snnir_converters.mlgenn._describe import describe
 from snnir_converters.mlgenn._description import Description
 from tests.converters.mlgenn import nets
@@ -194,6 +196,47 @@ def test_augmented_samples() -> None:
     first, _ = train(model, data, epochs=2, augment=augment)
     again, _ = train(model, data, epochs=2, augment=augment)
     assert snnir.digest(first) == snnir.digest(again)
+
+
+@pytest.mark.parametrize("backend", ["abacus", "hip"])
+def test_a_backend_that_is_not_there_is_an_error(
+    backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = nets.feed_forward()
+    found = dataclasses.replace(require_pygenn(), backends=("single_threaded_cpu",))
+    monkeypatch.setattr(_training, "require_mlgenn", lambda: found)
+    with pytest.raises(CapabilityError, match=r"genn\.backend"):
+        train(model, *nets.spikes(model), epochs=1, backend=backend)
+
+
+def test_regularisation_changes_how_often_neurons_spike() -> None:
+    """Towards fewer spikes, and towards more of neurons that are quiet."""
+    model = nets.feed_forward()
+    x, y = nets.spikes(model, 60)
+    before = snnir.run(model, x, record=["hidden"])["hidden"].sum()
+    found = {}
+    for name, aim in (("reg_lambda_upper", 0.5), ("reg_lambda_lower", 14.0)):
+        options: dict[str, Any] = {name: 1e-2, "reg_nu_upper": aim}
+        trained, _ = train(model, x, y, epochs=3, learning_rate=0.02, **options)
+        found[name] = snnir.run(trained, x, record=["hidden"])["hidden"].sum()
+    assert found["reg_lambda_upper"] < 0.8 * before
+    assert found["reg_lambda_lower"] > 1.2 * before
+
+
+def test_neurons_that_never_spike_are_said_to_learn_nothing() -> None:
+    model = nets.feed_forward(threshold=1000.0)
+    with pytest.warns(snnir.SnnirWarning, match=r"train\.unchanged"):
+        _, report = train(model, *nets.spikes(model), epochs=1)
+    assert {finding.where for finding in report.findings} == {"node 'into'", "node 'out'"}
+
+
+@pytest.mark.slow
+def test_biases_of_the_readout_stay_on_request() -> None:
+    model = nets.adaptive()
+    options: dict[str, Any] = {"method": "eprop", "epochs": 1, "train_output_bias": False}
+    trained, _ = train(model, *nets.spikes(model), **options)
+    before, after = (m.graph.nodes["readout"].parameters["bias"].numpy() for m in (model, trained))
+    assert np.array_equal(before, after)
 
 
 def test_a_compiler_that_fails_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
