@@ -50,6 +50,9 @@ EPOCHS: Final = 3
 NO_RATE: Final = 1e-9
 """A learning rate that changes nothing."""
 
+CALIBRATION: Final = 512
+"""Samples that quantisation is calibrated on."""
+
 COMPARED: Final = 200
 """Samples that GeNN's answers are compared on."""
 
@@ -83,6 +86,11 @@ GIVEN: Final[dict[str, dict[str, Any]]] = {
     SPOKEN: {"reg_lambda_upper": 1e-9, "reg_lambda_lower": 1e-9, "reg_nu_upper": 8.0}
 }
 """Settings that were not varied."""
+
+
+def spread(count: int) -> Array:
+    """Indices of samples for calibration, evenly over data that may be in the order of classes."""
+    return np.unique(np.linspace(0, count - 1, CALIBRATION).astype(int))
 
 
 @dataclass(frozen=True)
@@ -243,7 +251,7 @@ def _train(report: Report, table: Table, task: Task) -> None:
     seconds = time.perf_counter() - started
     truth = task.test.required_labels()
     accuracy = percent(classes(trained, task.test) == truth)
-    samples = {"spikes": task.train.dense(slice(0, 256))}
+    samples = {"spikes": task.train.dense(spread(len(task.train)))}
     lowered, _ = lower_to_loihi2(trained, samples, Loihi2Options(8))
     on_chip = percent(classes(lowered, task.test) == truth)
     table.rows.append(

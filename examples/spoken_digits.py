@@ -155,7 +155,8 @@ def main() -> None:
         )
     print(f"Trained in {time.monotonic() - started:.0f} s.")
 
-    samples = for_training.dense(slice(0, 256))
+    spread = np.linspace(0, len(for_training) - 1, 512).astype(int)
+    samples = for_training.dense(spread)
     forms = table(trained, samples, test)
     for form in ("float", "int8", "loihi2"):
         snnir.save(forms[form], options.folder / f"{form}.snnir")
