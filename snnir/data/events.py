@@ -208,7 +208,7 @@ def _pair_findings(pairs: Sequence[tuple[Array, Array]], unit: float) -> Iterato
         elif times.size and (times.dtype.kind not in "iuf" or neurons.dtype.kind not in "iu"):
             found = f"times {times.dtype}, neurons {neurons.dtype}"
             yield Diagnostic("spikes.array", where, found, "numbers, and whole numbers")
-        elif times.dtype.kind == "f" and not (np.abs(times) < 2**62).all():
+        elif times.dtype.kind == "f" and not (np.abs(times.astype(np.float64)) < 2**62).all():
             yield Diagnostic("spikes.time", where, "a time that is not finite", "finite times")
 
 
