@@ -26,7 +26,6 @@ from snnir.errors import (
 from snnir.infer import Types, infer_types
 from snnir.ir.graph import Binding, GraphInput, Node
 from snnir.ir.model import Model
-from snnir.ir.tensor import Tensor
 from snnir.ir.traversal import topological_order
 from snnir.ir.types import NUMPY, ValueType
 from snnir.ops.registry import BUILTIN_DOMAINS, Resolver
@@ -140,9 +139,6 @@ class ReferencePrepared:
             bindings.setdefault(binding.port, []).append(binding)
         return Unit(node, opdef, attributes, parameters, bindings)
 
-    def _cast(self, tensor: Tensor) -> Array:
-        return tensor.values().astype(self.dtype, copy=False)
-
     def run(
         self, inputs: Inputs, *, steps: int | None = None, record: Sequence[str] = ()
     ) -> Recording:
@@ -156,7 +152,9 @@ class ReferencePrepared:
         names = {name: resolve_record(graph, self._states, name) for name in record}
         for output in graph.outputs:
             names[f"\0{output.name}"] = output.value
-        values = {entry.name: self._feed(entry, arrays[entry.name]) for entry in graph.inputs}
+        values = {
+            entry.name: fed_value(entry, arrays[entry.name], self.dtype) for entry in graph.inputs
+        }
         with np.errstate(all="ignore"):
             found = self.execute(types, batch, length, set(names.values()), values)
         return Recording(
@@ -173,17 +171,6 @@ class ReferencePrepared:
         """The wanted values of a run whose inputs have been checked and scaled."""
         return Run(self, types, batch, steps, wanted).execute(values)
 
-    def _feed(self, entry: GraphInput, array: Array) -> Array:
-        if entry.scale is None and entry.offset is None:
-            is_float = entry.type.dtype.is_float
-            return array.astype(self.dtype if is_float else NUMPY[entry.type.dtype], copy=False)
-        array = array.astype(self.dtype)
-        if entry.scale is not None:
-            array = array * self._cast(entry.scale)
-        if entry.offset is not None:
-            array = array + self._cast(entry.offset)
-        return array
-
     @property
     def units(self) -> list[Unit]:
         """Nodes in execution order."""
@@ -192,6 +179,26 @@ class ReferencePrepared:
     def numpy_type(self, value_type: ValueType) -> np.dtype[Any]:
         """NumPy type of a value in this computation."""
         return self.dtype if value_type.dtype.is_float else NUMPY[value_type.dtype]
+
+
+def fed_value(entry: GraphInput, array: Array, dtype: np.dtype[Any]) -> Array:
+    """What a network sees of a graph input: scaled and moved as the input's contract says.
+
+    Args:
+        entry: The input.
+        array: What a caller gives, checked.
+        dtype: Type of the computation for floats.
+    """
+    if entry.scale is None and entry.offset is None:
+        return array.astype(
+            dtype if entry.type.dtype.is_float else NUMPY[entry.type.dtype], copy=False
+        )
+    array = array.astype(dtype)
+    if entry.scale is not None:
+        array = array * entry.scale.values().astype(dtype, copy=False)
+    if entry.offset is not None:
+        array = array + entry.offset.values().astype(dtype, copy=False)
+    return array
 
 
 class Run:

@@ -25,6 +25,7 @@ from snnir.runtime.backend import (
 )
 from snnir.runtime.evaluate import bind
 from snnir.runtime.partial import needed_nodes, run_part
+from snnir.runtime.reference import fed_value
 from snnir_converters.genn._engine import Engine, Item, Settings
 from snnir_converters.genn._install import BACKENDS, CPU, require_pygenn
 from snnir_converters.genn._lower import lower
@@ -306,8 +307,15 @@ class GennPrepared:
             if feed.kind in (Fed.STATIC, Fed.SEQUENCE)
         ]
         names = sorted({feed.value for _, feed in feeds})
+        entries = {entry.name: entry for entry in self._model.graph.inputs}
+        values = {
+            name: fed_value(entries[name], arrays[name], self._plan.dtype)
+            for name in names
+            if name in entries
+        }
         steady = [name for name in names if self._cells.is_constant(name)]
-        values = self._host([name for name in names if name not in steady], arrays, steps)
+        others = [name for name in names if name not in steady and name not in entries]
+        values |= self._host(others, arrays, steps)
         values |= {name: array[:, 0] for name, array in self._host_steady(steady, arrays).items()}
         statics: dict[Item, Array] = {}
         sequences: dict[Item, Array] = {}
