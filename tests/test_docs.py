@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 import snnir
+import snnir.data
 from snnir.cli.main import main
 from tests.converters.forging import archive, dense, input_layer, sequential, weights_file
 from tests.converters.keras_tools import keras
+from tests.data import shared
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 DATA = README.parent / "docs" / "data.md"
@@ -39,6 +41,7 @@ def test_the_readme_runs(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     trained_network()
+    digits_and_speech()
     names: dict[str, object] = {}
     for block in _blocks("python"):
         exec(compile(block, "README.md", "exec"), names)
@@ -107,6 +110,17 @@ def digits_and_speech() -> None:
         digit=np.arange(20) % 2,
         index=np.arange(20) // 2,
     )
+
+
+def test_the_recordings_that_the_readme_means_are_encoded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recordings = shared("fsdd_8khz.npz")
+    monkeypatch.chdir(tmp_path)
+    (command,) = (line for line in _commands() if line.startswith("encode"))
+    words = [str(recordings) if word == "speech.npz" else word for word in shlex.split(command)]
+    assert main(words) == 0
+    assert len(snnir.data.load("spikes.npz")) == 3000
 
 
 @pytest.mark.genn

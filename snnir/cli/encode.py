@@ -9,7 +9,7 @@
 docs/data.md says what each does. An option that a method does not have is an error.
 
   snnir encode digits.npz --method latency --scale 1/255 --steps 20 -o spikes.npz
-  snnir encode speech.npz --method audio --rate 8000 --where 'index>=5' -o train.npz
+  snnir encode speech.npz --method audio --rate 8000 --labels digit --beyond cut -o train.npz
   snnir encode shd_train.h5 --method events --steps 1000 --beyond cut -o train.npz
 """
 
