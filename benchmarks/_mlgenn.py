@@ -10,7 +10,7 @@ import contextlib
 import logging
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,22 +18,10 @@ import numpy as np
 import numpy.typing as npt
 from _genn_networks import Layer, Pair
 
+from snnir_converters.genn._models import environment
+from snnir_converters.genn._output import captured
+
 Array = npt.NDArray[Any]
-
-
-@contextlib.contextmanager
-def environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Environment variables for the compiler that GeNN calls."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 class Peer:
@@ -119,16 +107,8 @@ def _inside(folder: Path) -> Iterator[None]:
 def _silent() -> Iterator[None]:
     """What GeNN, make and the compiler print is not shown."""
     logging.getLogger("ml_genn").setLevel(logging.ERROR)
-    with open(os.devnull, "w") as nowhere:
-        saved = [os.dup(1), os.dup(2)]
-        try:
-            for number in (1, 2):
-                os.dup2(nowhere.fileno(), number)
-            yield
-        finally:
-            for number, descriptor in zip((1, 2), saved, strict=True):
-                os.dup2(descriptor, number)
-                os.close(descriptor)
+    with captured():
+        yield
 
 
 def _network(pair: Pair) -> tuple[Any, Any, Any]:

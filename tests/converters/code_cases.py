@@ -12,7 +12,6 @@ import numpy as np
 from snnir.errors import (
     Diagnostic,
     FormatError,
-    SnnirError,
     UnsupportedFeature,
     UnsupportedVersion,
 )
@@ -28,20 +27,10 @@ from tests.converters.forging import (
     legacy_file,
     sequential,
 )
+from tests.situations import Situations
 
-Situation = Callable[[Path], Iterable[Diagnostic] | None]
-
-CASES: list[tuple[str, type[SnnirError] | None, Situation]] = []
-
-
-def raises(code: str, error: type[SnnirError]) -> Callable[[Situation], Situation]:
-    """Declare a situation that raises an error with this code."""
-
-    def declare(situation: Situation) -> Situation:
-        CASES.append((code, error, situation))
-        return situation
-
-    return declare
+CASES = Situations()
+raises = CASES.raises
 
 
 def hdf5(fill: Callable[[Any], object], use: Callable[[Group], object], **options: Any) -> None:

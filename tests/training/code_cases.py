@@ -3,32 +3,22 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
 import snnir
-from snnir.errors import CapabilityError, Diagnostic, FormatError, RunError, SnnirError
+from snnir.errors import CapabilityError, Diagnostic, FormatError, RunError
 from snnir.training import TrainSettings, run, train
 from snnir_converters.mlgenn._training import _explained
 from tests.converters.mlgenn import nets
+from tests.situations import Situations
 from tests.training.toy import ToyTrainer, network, samples
 
-Situation = Callable[[Path], Iterable[Diagnostic] | None]
-
-CASES: list[tuple[str, type[SnnirError] | None, Situation]] = []
-
-
-def raises(code: str, error: type[SnnirError] | None) -> Callable[[Situation], Situation]:
-    """Declare a situation that raises an error with this code, or (None) returns it."""
-
-    def declare(situation: Situation) -> Situation:
-        CASES.append((code, error, situation))
-        return situation
-
-    return declare
+CASES = Situations()
+raises = CASES.raises
 
 
 @contextmanager

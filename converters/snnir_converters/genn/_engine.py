@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import platform
 import shutil
 import sys
@@ -15,10 +14,10 @@ import time
 import warnings
 import weakref
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, Final
 
 import numpy as np
 
@@ -33,9 +32,11 @@ from snnir_converters.genn._models import (
     build_environment,
     convolution_model,
     delta_model,
+    environment,
     filters_at_once,
     pulse_model,
 )
+from snnir_converters.genn._output import captured
 from snnir_converters.genn._plan import (
     Array,
     Connection,
@@ -191,14 +192,13 @@ class Engine:
         """Generate and compile; whether a compiled model was there already."""
         compiler = compiler_command(self.settings.backend)
         key = self._key(installation, compiler)
-        environment = build_environment(compiler)
         try:
             folder = Path(tempfile.mkdtemp(prefix="snnir-genn-"))
             undo.callback(weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True))
             code = folder / f"{NAME}_CODE"
             cached = take(key, code)
             before = _library_time(code)
-            with _building, _environment(environment), _captured() as output:
+            with _building, environment(build_environment(compiler)), captured() as output:
                 try:
                     self.model.build(path_to_model=str(folder))
                 except Exception as error:
@@ -476,72 +476,3 @@ def _failure(what: str, error: Exception, output: str = "", full: bool = False) 
         hint,
         output=output,
     )
-
-
-@contextlib.contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Environment variables for the programs that are called."""
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
-
-
-@contextlib.contextmanager
-def _captured() -> Iterator[Any]:
-    """What GeNN, make and the compiler print goes to a file, whose text the function returns.
-
-    They write to the process's file descriptors, so these are turned for the time being; one
-    that is closed is closed again afterwards.
-    """
-    for stream in filter(None, (sys.stdout, sys.stderr)):
-        stream.flush()
-    closed = _opened_if_closed((1, 2))
-    try:
-        with _open_unnamed() as file:
-            saved = [os.dup(1), os.dup(2)]
-            try:
-                os.dup2(file.fileno(), 1)
-                os.dup2(file.fileno(), 2)
-
-                def text() -> str:
-                    file.seek(0)
-                    return file.read().decode(errors="replace")
-
-                yield text
-            finally:
-                for number, descriptor in zip((1, 2), saved, strict=True):
-                    os.dup2(descriptor, number)
-                    os.close(descriptor)
-    finally:
-        for number in closed:
-            os.close(number)
-
-
-def _open_unnamed() -> IO[bytes]:
-    """A file that no disk has to have room for, where the system has such files."""
-    if sys.platform == "linux":
-        return open(os.memfd_create("snnir"), "w+b")
-    return tempfile.TemporaryFile()
-
-
-def _opened_if_closed(numbers: Iterable[int]) -> list[int]:
-    """Open those of these file descriptors that are closed, for nothing; they are returned."""
-    closed = []
-    for number in numbers:
-        try:
-            os.fstat(number)
-        except OSError:
-            closed.append(number)
-    for number in closed:
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        if nothing != number:
-            os.dup2(nothing, number)
-            os.close(nothing)
-    return closed

@@ -6,8 +6,9 @@ its functions are given PyGeNN.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 CPU: Final = "single_threaded_cpu"
@@ -32,6 +33,21 @@ def build_environment(compiler: Sequence[str]) -> dict[str, str]:
     for name, flags in appended.items():
         values[name] = " ".join([*filter(None, [os.environ.get(name)]), flags])
     return values
+
+
+@contextlib.contextmanager
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Environment variables for the programs that are called."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def delta_model(pygenn: Any) -> Any:

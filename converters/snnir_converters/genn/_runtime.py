@@ -27,6 +27,7 @@ from snnir_converters.genn._models import (
     build_environment,
     convolution_model,
     delta_model,
+    environment,
     filters_at_once,
     pulse_model,
 )
@@ -205,7 +206,7 @@ class Network:
             weakref.finalize(self, own.cleanup)
             folder = own.name
         os.makedirs(folder, exist_ok=True)
-        with _environment(build_environment(compiler)), _stdout_to_stderr():
+        with environment(build_environment(compiler)), _stdout_to_stderr():
             self.model.build(path_to_model=folder)
 
     # Running -------------------------------------------------------------------------------------
@@ -288,20 +289,6 @@ class Network:
         if self.backend != CPU:
             variable.pull_from_device()
         return variable.current_view.reshape(-1)
-
-
-@contextlib.contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    before = {key: os.environ.get(key) for key in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for key, value in before.items():
-            if value is None:
-                del os.environ[key]
-            else:
-                os.environ[key] = value
 
 
 @contextlib.contextmanager

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -16,6 +14,8 @@ import numpy as np
 
 from snnir.errors import Diagnostic, MissingDependency, RunError
 from snnir_converters.genn._install import Installation, require_pygenn
+from snnir_converters.genn._models import environment
+from snnir_converters.genn._output import captured
 from snnir_converters.mlgenn._description import Connection, Description, Population
 
 INSTALLATION: Final = "https://ml-genn.readthedocs.io"
@@ -149,47 +149,23 @@ def _connection(connection: Connection, populations: Mapping[str, Any], dendriti
 def build_quietly(genn_model: Any, folder: Path) -> None:
     """Generate and compile the code of a GeNN model in a folder; nothing is printed.
 
+    The compiler's temporary files go there, too: one that is ended leaves them.
+
     Raises:
-        RunError: If it cannot be compiled; with the end of what the compiler said.
+        RunError: If it cannot be compiled; with what the compiler said.
     """
-    log = folder / "build.log"
-    try:
-        with _standard_output_in(log), _temporary_files_in(folder):
+    with environment({"TMPDIR": str(folder)}), captured() as output:
+        try:
             genn_model.build(path_to_model=f"{folder}{os.sep}")
-    except (subprocess.CalledProcessError, FileNotFoundError) as error:
-        lines = log.read_text("utf-8", "replace").strip().splitlines()
-        said = " | ".join(lines[-5:]) or str(error)
-        raise RunError(
-            Diagnostic("train.failed", "GeNN, compiling", said[-600:], "g++ and make")
-        ) from error
-
-
-@contextlib.contextmanager
-def _temporary_files_in(folder: Path) -> Iterator[None]:
-    """Let a compiler that is called put its temporary files there: one that ends leaves them."""
-    before = os.environ.get("TMPDIR")
-    os.environ["TMPDIR"] = str(folder)
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ["TMPDIR"]
-        else:
-            os.environ["TMPDIR"] = before
-
-
-@contextlib.contextmanager
-def _standard_output_in(path: Path) -> Iterator[None]:
-    """Let what this process and its children print go to a file."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    kept = [os.dup(number) for number in (1, 2)]
-    try:
-        with path.open("wb") as file:
-            for number in (1, 2):
-                os.dup2(file.fileno(), number)
-            yield
-    finally:
-        for number, copy in zip((1, 2), kept, strict=True):
-            os.dup2(copy, number)
-            os.close(copy)
+        except (subprocess.CalledProcessError, FileNotFoundError) as error:
+            lines = output().strip().splitlines()
+            said = " | ".join(lines[-5:]) or str(error)
+            raise RunError(
+                Diagnostic(
+                    "train.failed",
+                    "GeNN, compiling",
+                    said[-600:],
+                    "g++ and make",
+                    output="\n".join(lines),
+                )
+            ) from error

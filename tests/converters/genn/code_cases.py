@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from snnir import GraphBuilder
-from snnir.errors import CapabilityError, Diagnostic, MissingDependency, RunError, SnnirError
+from snnir.errors import CapabilityError, Diagnostic, MissingDependency, RunError
 from snnir.ir.model import Model
 from snnir_converters.genn import GennBackend
 from snnir_converters.genn._cache import FOLDER_VARIABLE, keep
@@ -23,20 +22,10 @@ from tests.converters.genn.tools import (
     programs,
     runs_the_compiler,
 )
+from tests.situations import Situations
 
-Situation = Callable[[Path], Iterable[Diagnostic] | None]
-
-CASES: list[tuple[str, type[SnnirError] | None, Situation]] = []
-
-
-def raises(code: str, error: type[SnnirError] | None) -> Callable[[Situation], Situation]:
-    """Declare a situation that raises an error with this code, or (None) returns it."""
-
-    def declare(situation: Situation) -> Situation:
-        CASES.append((code, error, situation))
-        return situation
-
-    return declare
+CASES = Situations()
+raises = CASES.raises
 
 
 def small(*, delay_steps: int = 0, symbol: bool = False, foreign: bool = False) -> Model:

@@ -22,10 +22,11 @@ from snnir.errors import CapabilityError, Diagnostic, MissingDependency, RunErro
 from snnir.ir.model import Model
 from snnir_converters.genn import _cache, _engine
 from snnir_converters.genn._cache import FOLDER_VARIABLE, cache_folder, keep, take
-from snnir_converters.genn._engine import Engine, Settings, _captured, _environment
+from snnir_converters.genn._engine import Engine, Settings
 from snnir_converters.genn._install import CPU, check_version, compiler_command, require_pygenn
 from snnir_converters.genn._lower import lower
-from snnir_converters.genn._models import build_environment
+from snnir_converters.genn._models import build_environment, environment
+from snnir_converters.genn._output import captured
 from tests.converters.genn.code_cases import small
 from tests.converters.genn.tools import (
     fake_pygenn,
@@ -499,7 +500,7 @@ def test_what_is_printed_is_caught_even_from_other_processes(
     capfd: pytest.CaptureFixture[str],
 ) -> None:
     before = [os.fstat(number).st_ino for number in (1, 2)]
-    with _captured() as output:
+    with captured() as output:
         print("from Python", flush=True)
         program = "import sys; print('from a child'); print('as an error', file=sys.stderr)"
         subprocess.run([sys.executable, "-c", program], check=True)
@@ -514,18 +515,18 @@ def test_what_is_printed_is_caught_even_from_other_processes(
 
 def test_descriptors_come_back_after_an_error() -> None:
     before = [os.fstat(number).st_ino for number in (1, 2)]
-    with pytest.raises(KeyboardInterrupt), _captured():
+    with pytest.raises(KeyboardInterrupt), captured():
         raise KeyboardInterrupt
     assert [os.fstat(number).st_ino for number in (1, 2)] == before
 
 
 def test_no_descriptor_is_lost() -> None:
-    with _captured():
+    with captured():
         pass
     first = os.dup(1)
     os.close(first)
     for _ in range(5):
-        with _captured():
+        with captured():
             pass
     last = os.dup(1)
     os.close(last)
@@ -535,7 +536,7 @@ def test_no_descriptor_is_lost() -> None:
 def test_the_environment_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CXX", "clang")
     monkeypatch.delenv("NVCC_APPEND_FLAGS", raising=False)
-    with pytest.raises(RuntimeError), _environment({"CXX": "g++", "NVCC_APPEND_FLAGS": "x"}):
+    with pytest.raises(RuntimeError), environment({"CXX": "g++", "NVCC_APPEND_FLAGS": "x"}):
         assert os.environ["CXX"] == "g++"
         raise RuntimeError
     assert os.environ["CXX"] == "clang" and "NVCC_APPEND_FLAGS" not in os.environ
@@ -552,8 +553,8 @@ def descriptors(*closed: int) -> tuple[int, bytes]:
     """A process that has these descriptors closed and captures: its exit code and output."""
     program = (
         "import os, sys\n"
-        "from snnir_converters.genn._engine import _captured\n"
-        "with _captured() as output:\n"
+        "from snnir_converters.genn._output import captured\n"
+        "with captured() as output:\n"
         "    os.write(1, b'one '); os.write(2, b'two')\n"
         "    text = output()\n"
         "left = []\n"

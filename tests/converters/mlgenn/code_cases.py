@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from snnir.errors import CapabilityError, Diagnostic, FormatError, SnnirError, UnsupportedFeature
+from snnir.errors import CapabilityError, Diagnostic, FormatError, UnsupportedFeature
 from snnir.targets import emit, find_target
 from snnir_converters.mlgenn import FRONTEND, read_mlgenn
 from snnir_converters.mlgenn._describe import describe
 from tests.converters.mlgenn import nets
+from tests.situations import Situations
 
-Situation = Callable[[Path], Iterable[Diagnostic] | None]
-
-CASES: list[tuple[str, type[SnnirError] | None, Situation]] = []
-
-
-def raises(code: str, error: type[SnnirError] | None) -> Callable[[Situation], Situation]:
-    """Declare a situation that raises an error with this code, or (None) returns it."""
-
-    def declare(situation: Situation) -> Situation:
-        CASES.append((code, error, situation))
-        return situation
-
-    return declare
+CASES = Situations()
+raises = CASES.raises
 
 
 def made(kind: str, **fields: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,6 @@ from snnir.errors import (
     Diagnostic,
     FormatError,
     RunError,
-    SnnirError,
     UnsupportedFeature,
 )
 from snnir_converters.lava import LavaPrepared
@@ -23,22 +22,12 @@ from snnir_converters.lava._process import LavaProcess
 from snnir_converters.netx import FRONTEND, TARGET, read_netx, write_netx
 from snnir_converters.netx._target import describe
 from tests.converters.netx.tools import CUBA, RandomNetwork, dense, netx_file
+from tests.situations import Situations
 
-Situation = Callable[[Path], Iterable[Diagnostic] | None]
-
-CASES: list[tuple[str, type[SnnirError] | None, Situation]] = []
+CASES = Situations()
+raises = CASES.raises
 
 WEIGHT = [[5, -3]]
-
-
-def raises(code: str, error: type[SnnirError] | None) -> Callable[[Situation], Situation]:
-    """Declare a situation that raises an error with this code, or (None) returns it."""
-
-    def declare(situation: Situation) -> Situation:
-        CASES.append((code, error, situation))
-        return situation
-
-    return declare
 
 
 def read(folder: Path, *layers: Any) -> tuple[Diagnostic, ...]:
