@@ -412,7 +412,9 @@ class TestRunning:
         try:
             script = write(model, folder / "out", precision=("float32", "float64")[seed % 2])
         except CapabilityError as error:
-            pytest.skip(f"GeNN cannot run it: {error.code}")
+            if error.code != "retime.cycle":
+                raise
+            pytest.skip("a cycle has fewer steps than connections, which GeNN cannot run")
         inputs = random_inputs(rng, model, samples=3)
         if any(entry.type.is_per_step for entry in model.graph.inputs):
             assert_as_in_the_reference(model, script, inputs)
